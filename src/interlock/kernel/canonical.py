@@ -6,11 +6,13 @@ below 2^53, there is no lone surrogate. A property test holds the two equal; thi
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | bool | None"
+JsonObject: TypeAlias = "Mapping[str, Json]"
 
 MAX_INTEGER = 2**53 - 1
 
@@ -25,27 +27,32 @@ def canonical(value: Json) -> bytes:
     return _encode(value).encode("utf-8")
 
 
+def digest(value: Json) -> str:
+    """Name a value by its canonical bytes: `sha256:<64 hex digits>`."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
 def check(value: object, where: str = "$") -> None:
     """Raise ValueError, naming the place, if `value` can not be told exactly in canonical JSON."""
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError(f"{where} holds a lone surrogate, which is not text") from None
+        _check_text(value, where)
     elif isinstance(value, int):
         if abs(value) > MAX_INTEGER:
             raise ValueError(f"{where} is a whole number beyond 2^53")
     elif isinstance(value, Mapping):
-        for key, inner in value.items():  # pyright: ignore[reportUnknownVariableType] - the check is what finds the type
+        for key, inner in cast("Mapping[object, object]", value).items():
             if not isinstance(key, str) or not key.isascii():
                 raise ValueError(f"{where} has a key that is not ASCII text: {key!r}")
-            check(inner, f"{where}.{key}")  # pyright: ignore[reportUnknownArgumentType] - same
-    elif isinstance(value, (list, tuple)):
-        for place, inner in enumerate(value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType] - same
-            check(inner, f"{where}[{place}]")  # pyright: ignore[reportUnknownArgumentType] - same
-    else:
-        raise ValueError(
-            f"{where} is a {type(value).__name__}; only text, whole numbers, truth values, null, lists and objects"
-        )
+            check(inner, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(cast("Sequence[object]", value)):
+            check(inner, f"{where}[{place}]")
+    elif value is not None:
+        raise ValueError(f"{where} is a {type(value).__name__}, which canonical JSON does not have")
+
+
+def _check_text(value: str, where: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{where} holds a lone surrogate, which is not text") from None

@@ -40,7 +40,7 @@ class UlidSource:
 
 
 def checked(text: str, prefix: str) -> str:
-    """Return `text` if it is an id with this prefix, else raise `MalformedId`: nothing else may touch a path or query."""
+    """Return `text` if it is an id with this prefix, else raise `MalformedId`. Nothing unchecked touches a path."""
     match = _GRAMMAR.fullmatch(text)
     if match is None or match[1] != prefix:
         shown = text if text.isprintable() and len(text) <= 64 else ascii(text[:64]) + "…"

@@ -1,0 +1,259 @@
+"""The product, plugged together for one workspace. The only place where adapters meet the rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.access.models import Actor, Principal, PrincipalKind
+from interlock.approval.models import Work
+from interlock.approval.ports import Desk, Signed
+from interlock.approval.service import Approval
+from interlock.kernel.canonical import JsonObject
+from interlock.kernel.clock import Clock
+from interlock.kernel.events import Event
+from interlock.kernel.ids import UlidSource
+from interlock.queue.service import Queue
+from interlock.runs.moves import RunMoves
+from interlock.runs.ports import RunDesk
+from interlock.runs.service import Runs
+from interlock.settings import Settings, load
+from interlock.workspace.layout import Layout
+
+if TYPE_CHECKING:
+    from interlock.evidence.models import SignedHead
+    from interlock.evidence.service import Evidence
+    from interlock.storage.database import Database, Transaction
+    from interlock.workspace.windows import Windows
+
+LOG_KEY, SERVICE_KEY = "log.key", "service.key"
+
+
+def human_key(name: str) -> str:
+    """Return the name of the key file of a person who works on the command line."""
+    return f"human-{name}.key"
+
+
+@dataclass(frozen=True)
+class Interlock:
+    """One workspace's rooms over one database."""
+
+    layout: Layout
+    settings: Settings
+    database: Database
+    new_ulid: UlidSource
+
+    @classmethod
+    def at(cls, root: Path, *, now: Clock | None = None) -> Interlock:
+        """Plug a workspace together; opens nothing yet."""
+        layout, settings = Layout(root), load(root)
+        return cls(layout, settings, open_database(layout, settings, now=now), UlidSource())
+
+    # --- rooms --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def approval(self) -> Approval:
+        """The plan, drafts and approved records."""
+        return Approval(
+            open=self._approval_desk,
+            look=self._approval_look,
+            new_ulid=self.new_ulid,
+            pin=self.pin,
+            attest=self.attest,
+            options=self.settings.approval_options(),
+        )
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs."""
+        return Runs(open=self._run_desk, look=self._run_look, light=self._run_light, new_ulid=self.new_ulid)
+
+    @contextmanager
+    def queue(self, actor: Actor) -> Generator[Queue]:
+        """Open the queue for writing."""
+        with self.database.write(actor) as transaction:
+            yield self._queue(transaction)
+
+    @contextmanager
+    def queue_look(self) -> Generator[Queue]:
+        """Open the queue for reading."""
+        with self.database.read() as transaction:
+            yield self._queue(transaction)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The sealed log; without the log's private key it can be read and not signed."""
+        from interlock.evidence.keys import load_signer, load_verifiers
+        from interlock.evidence.service import Evidence
+        from interlock.storage.evidence import StoredLog
+
+        log = StoredLog(self.database)
+        key = self.layout.keys / LOG_KEY
+        origin = log.origin()
+        return Evidence(
+            log=log,
+            heads=_Heads(self.database),
+            verifiers=load_verifiers(self.layout.evidence / "log.vkey"),
+            now=self.now,
+            origin=origin,
+            signer=load_signer(key, origin) if key.exists() else None,
+        )
+
+    @cached_property
+    def windows(self) -> Windows:
+        """The files in the places that the seeds name."""
+        from interlock.storage.evidence import StoredLog
+        from interlock.workspace.windows import Windows
+
+        return Windows(
+            layout=self.layout,
+            log=StoredLog(self.database),
+            approval=self.approval,
+            runs=self.runs,
+            tell=self.tell,
+        )
+
+    def tell(self, actor: Actor, event: Event) -> None:
+        """Log an event that changes no row."""
+        with self.database.write(actor) as transaction:
+            transaction.emit(event)
+
+    # --- ports --------------------------------------------------------------------------------------------------------
+
+    def pin(self, work: Work) -> Work:
+        """Find out which commit is meant."""
+        if work.repository is None:
+            return work
+        from interlock.runs.repositories.pin import pinned
+
+        return pinned(work)
+
+    def attest(self, actor: Actor, *, predicate_type: str, subject: str, digest: str, predicate: JsonObject) -> Signed:
+        """Sign a statement with the principal's own key where there is one, else with the service's on its behalf."""
+        from interlock.evidence.content import named
+        from interlock.evidence.dsse import seal, statement
+        from interlock.evidence.keys import load_signer
+        from interlock.evidence.models import Subject
+
+        name, signed_by = self._signing_key(actor.principal)
+        signer = load_signer(self.layout.keys / name, f"interlock/{name.removesuffix('.key')}")
+        body = statement(
+            [Subject(subject, {"sha256": digest.removeprefix("sha256:")})],
+            predicate_type,
+            {**predicate, "principal": str(actor.principal), "signed_by": signed_by},
+        )
+        envelope = seal(body, [signer])
+        return Signed(
+            envelope=envelope,
+            attestation={
+                "digest": named(envelope, "").ref,
+                "keyid": signer.verifier().key_id.hex(),
+                "predicate_type": predicate_type,
+                "signed_by": signed_by,
+            },
+        )
+
+    def _signing_key(self, principal: Principal) -> tuple[str, str]:
+        if principal.kind is PrincipalKind.HUMAN and (self.layout.keys / human_key(principal.name)).exists():
+            return human_key(principal.name), "principal"
+        return SERVICE_KEY, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
+
+    # --- transactions -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _approval_desk(self, actor: Actor) -> Generator[Desk]:
+        with self.database.write(actor) as transaction:
+            yield _desk(transaction)
+
+    @contextmanager
+    def _approval_look(self) -> Generator[Desk]:
+        with self.database.read() as transaction:
+            yield _desk(transaction)
+
+    @contextmanager
+    def _run_desk(self, actor: Actor) -> Generator[RunDesk]:
+        with self.database.write(actor) as transaction:
+            yield self._runs(transaction, actor.correlation_id)
+
+    @contextmanager
+    def _run_look(self) -> Generator[RunDesk]:
+        with self.database.read() as transaction:
+            yield self._runs(transaction, None)
+
+    @contextmanager
+    def _run_light(self) -> Generator[RunDesk]:
+        with self.database.light() as transaction:
+            yield self._runs(transaction, None)
+
+    def _queue(self, transaction: Transaction) -> Queue:
+        from interlock.storage.queue import StoredItems
+        from interlock.storage.runs import StoredRuns
+
+        return Queue(
+            store=StoredItems(transaction),
+            owner=RunMoves(StoredRuns(transaction), transaction.emit, transaction.now),
+            emit=transaction.emit,
+            now=transaction.now,
+            wake=transaction.wake,
+            options=self.settings.queue,
+        )
+
+    def _runs(self, transaction: Transaction, correlation_id: str | None) -> RunDesk:
+        from interlock.storage.runs import StoredRuns
+
+        return RunDesk(
+            runs=StoredRuns(transaction),
+            queue=self._queue(transaction),
+            approval=_desk(transaction),
+            emit=transaction.emit,
+            now=transaction.now,
+            correlation_id=correlation_id,
+        )
+
+    def now(self) -> int:
+        """Return the database's time, in milliseconds since the epoch."""
+        with self.database.read() as transaction:
+            return transaction.now()
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """Keeps a head in a transaction of its own. A head is no event: it covers events, and would never end."""
+
+    database: Database
+
+    def add_head(self, head: SignedHead) -> None:
+        from interlock.storage.evidence import StoredHeads
+
+        with self.database.write(Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))) as transaction:
+            StoredHeads(transaction).add_head(head)
+
+
+def open_database(layout: Layout, settings: Settings, *, now: Clock | None = None) -> Database:
+    """Return the workspace's database; opens nothing yet."""
+    url = settings.database_url()
+    if url:
+        from interlock.storage.postgres.database import PostgresDatabase
+
+        return PostgresDatabase(url, now=now)
+    from interlock.kernel.clock import system_clock
+    from interlock.storage.sqlite.database import SqliteDatabase
+
+    return SqliteDatabase(layout.database, now=now or system_clock, wake_folder=layout.wake)
+
+
+def _desk(transaction: Transaction) -> Desk:
+    from interlock.storage.approval import StoredApproved, StoredContents, StoredDrafts, StoredPlan
+
+    return Desk(
+        drafts=StoredDrafts(transaction),
+        approved=StoredApproved(transaction),
+        plans=StoredPlan(transaction),
+        contents=StoredContents(transaction),
+        emit=transaction.emit,
+        now=transaction.now,
+    )

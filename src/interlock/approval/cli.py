@@ -1,0 +1,358 @@
+"""The command-line doors of approval: `interlock plan`, `interlock draft`, `interlock approved`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol, cast
+
+import typer
+
+from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Work, terms_digest
+from interlock.approval.service import Approval, Change
+from interlock.doors.cli import answer, call, house, table
+from interlock.kernel.canonical import JsonObject
+from interlock.kernel.clock import to_text
+from interlock.kernel.errors import Invalid
+from interlock.kernel.words import split_command
+
+plan_door = typer.Typer(help="The plan: what all this is for.", no_args_is_help=True)
+draft_door = typer.Typer(help="Drafts: propose work, review it, decide.", no_args_is_help=True)
+approved_door = typer.Typer(help="Approved records: what may run, byte for byte.", no_args_is_help=True)
+
+_PREVIEW = 72
+
+
+class _House(Protocol):
+    @property
+    def approval(self) -> Approval: ...
+
+
+def _approval() -> Approval:
+    return house(_House).approval
+
+
+# --- plan -------------------------------------------------------------------------------------------------------------
+
+
+@plan_door.command("show")
+def plan_show() -> None:
+    """Show the plan."""
+    answer(_approval().plan().body)
+
+
+@plan_door.command("set")
+def plan_set(file: Annotated[str, typer.Argument(help="A JSON file; - reads standard input.")]) -> None:
+    """Write the plan from a JSON file."""
+    plan = _approval().set_plan(call().actor(), _json_object(_read(file), "the plan"))
+    call().wrote()
+    answer({"id": "plan", "status": "ok", "version": plan.version}, [f"plan set, version {plan.version}"])
+
+
+# --- drafts -----------------------------------------------------------------------------------------------------------
+
+Prompt = Annotated[str | None, typer.Option("--prompt", help="What the agent should do.")]
+PromptFile = Annotated[str | None, typer.Option("--prompt-file", help="Read the prompt from a file; - for stdin.")]
+Context = Annotated[str | None, typer.Option("--context", help="A JSON object that goes with the prompt.")]
+Repo = Annotated[str | None, typer.Option("--repo", help="The git repository to work on.")]
+Base = Annotated[str | None, typer.Option("--base", help="Commit, branch or tag to start from; default HEAD.")]
+Command = Annotated[
+    str | None, typer.Option("--command", help="The agent's command line; split like a shell would, run without one.")
+]
+Check = Annotated[
+    list[str] | None, typer.Option("--check", help="A command that must succeed on the result; repeatable.")
+]
+Environment = Annotated[
+    list[str] | None, typer.Option("--env", help="Name of an environment variable to hand through; repeatable.")
+]
+NoNetwork = Annotated[bool | None, typer.Option("--no-network/--network", help="Cut the agent off the network.")]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option("--limit", help="NAME=NUMBER: wall_clock_seconds, check_seconds, output_bytes, disk_bytes, …"),
+]
+Seen = Annotated[int | None, typer.Option("--version", help="The version you looked at; another one is refused.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+
+
+@draft_door.command("create")
+def draft_create(
+    prompt: Prompt = None,
+    prompt_file: PromptFile = None,
+    context: Context = None,
+    repo: Repo = None,
+    base: Base = None,
+    command: Command = None,
+    check: Check = None,
+    env: Environment = None,
+    no_network: NoNetwork = None,
+    limit: Limit = None,
+) -> None:
+    """Propose work. Nothing runs before a human has approved it."""
+    text = _prompt(prompt, prompt_file)
+    if text is None:
+        raise Invalid("a draft needs --prompt or --prompt-file")
+    draft = _approval().create(
+        call().actor(),
+        text,
+        context=_json_object(context, "--context") if context is not None else None,
+        work=_work(
+            Work(limits=_approval().options.defaults.limits), repo, base, command, check, env, no_network, limit
+        ),
+    )
+    call().wrote()
+    _show_draft(draft)
+
+
+@draft_door.command("list")
+def draft_list(
+    status: Annotated[DraftStatus | None, typer.Option(help="Only drafts that stand so.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+) -> None:
+    """List drafts, newest first."""
+    rows = [_row(draft) for draft in _approval().drafts(status=status, limit=limit)]
+    table(rows, ("id", "status", "author", "created_at", "prompt"), empty="no drafts")
+
+
+@draft_door.command("show")
+def draft_show(draft_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show exactly what an approval would freeze, with its digest."""
+    _show_draft(_approval().draft(draft_id))
+
+
+@draft_door.command("edit")
+def draft_edit(
+    draft_id: Annotated[str, typer.Argument(metavar="ID")],
+    prompt: Prompt = None,
+    prompt_file: PromptFile = None,
+    content: Annotated[str | None, typer.Option("--content", help="The content that goes with the prompt.")] = None,
+    context: Context = None,
+    repo: Repo = None,
+    base: Base = None,
+    command: Command = None,
+    check: Check = None,
+    env: Environment = None,
+    no_network: NoNetwork = None,
+    limit: Limit = None,
+    version: Seen = None,
+) -> None:
+    """Change a draft that is not decided; what is not named stays."""
+    before = _approval().draft(draft_id)
+    work = _work(before.work, repo, base, command, check, env, no_network, limit)
+    draft = _approval().edit(
+        call().actor(),
+        draft_id,
+        Change(
+            prompt=_prompt(prompt, prompt_file),
+            content=content,
+            context=_json_object(context, "--context") if context is not None else None,
+            work=work if work != before.work else None,
+        ),
+        seen_version=version if version is not None else before.version,
+    )
+    call().wrote()
+    _show_draft(draft)
+
+
+@draft_door.command("approve")
+def draft_approve(
+    draft_id: Annotated[str, typer.Argument(metavar="ID")],
+    digest: Annotated[str | None, typer.Option(help="The digest you were shown; anything else is refused.")] = None,
+    expires_after: Annotated[int | None, typer.Option(min=1, help="Seconds for which runs may start.")] = None,
+) -> None:
+    """Agree to exactly what `draft show` shows. Starts nothing; only a human may."""
+    approved = _approval().approve(call().actor(), draft_id, seen_digest=digest, expires_after_seconds=expires_after)
+    call().wrote()
+    _show_approved(approved)
+
+
+@draft_door.command("reject")
+def draft_reject(
+    draft_id: Annotated[str, typer.Argument(metavar="ID")], reason: Reason = "", version: Seen = None
+) -> None:
+    """Turn a draft down, for good."""
+    draft = _approval().reject(call().actor(), draft_id, reason=reason, seen_version=version)
+    call().wrote()
+    answer(_row(draft), [f"{draft.id} rejected"])
+
+
+# --- approved records -------------------------------------------------------------------------------------------------
+
+
+@approved_door.command("list")
+def approved_list(limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+    """List approved records, newest first."""
+    now = call().app().now()
+    rows = [
+        {
+            "id": approved.id,
+            "status": approved.standing(now),
+            "approved_by": approved.approved_by,
+            "approved_at": to_text(approved.approved_ms),
+            "digest": approved.digest,
+            "prompt": approved.prompt.body,
+        }
+        for approved in _approval().all_approved(limit=limit)
+    ]
+    table(rows, ("id", "status", "approved_by", "approved_at", "prompt"), empty="nothing has been approved")
+
+
+@approved_door.command("show")
+def approved_show(approved_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show an approved record."""
+    _show_approved(_approval().approved(approved_id))
+
+
+@approved_door.command("revoke")
+def approved_revoke(approved_id: Annotated[str, typer.Argument(metavar="ID")], reason: Reason = "") -> None:
+    """Take an approval back: no run starts from it any more."""
+    approved = _approval().revoke(call().actor(), approved_id, reason=reason)
+    call().wrote()
+    _show_approved(approved)
+
+
+# --- words in and out -------------------------------------------------------------------------------------------------
+
+
+def _work(
+    before: Work,
+    repo: str | None,
+    base: str | None,
+    command: str | None,
+    check: list[str] | None,
+    env: list[str] | None,
+    no_network: bool | None,
+    limit: list[str] | None,
+) -> Work:
+    return Work(
+        command=split_command(command, "--command") if command is not None else before.command,
+        repository=repo if repo is not None else before.repository,
+        base_ref=base if base is not None else before.base_ref,
+        # A new repository or base is looked up anew; otherwise the commit that was shown stays.
+        base_commit=before.base_commit if repo is None and base is None else None,
+        checks=tuple(split_command(each, "--check") for each in check) if check is not None else before.checks,
+        environment=tuple(env) if env is not None else before.environment,
+        network=not no_network if no_network is not None else before.network,
+        limits=_limits(before.limits, limit or []),
+    )
+
+
+def _limits(before: Limits, changes: list[str]) -> Limits:
+    values = before.to_json()
+    for change in changes:
+        name, _, number = change.partition("=")
+        if name not in values or not number.isascii() or not number.isdigit():
+            raise Invalid(f"--limit takes NAME=NUMBER with one of {', '.join(values)}; not {change!r}")
+        values[name] = int(number)
+    return Limits(**values)
+
+
+def _prompt(text: str | None, file: str | None) -> str | None:
+    if text is not None and file is not None:
+        raise Invalid("--prompt and --prompt-file exclude each other")
+    return _read(file) if file is not None else text
+
+
+def _read(file: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise Invalid(f"{file} can not be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{file} is not UTF-8 text (at byte {error.start})") from None
+
+
+def _json_object(text: str, name: str) -> JsonObject:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"{name} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Invalid(f"{name} should be a JSON object")
+    return cast("JsonObject", value)
+
+
+def _row(draft: Draft) -> dict[str, Any]:
+    return {
+        "id": draft.id,
+        "status": draft.status.value,
+        "version": draft.version,
+        "author": draft.author,
+        "created_at": to_text(draft.created_ms),
+        "prompt": draft.prompt.body if draft.prompt.body is not None else "erased",
+    }
+
+
+def _show_draft(draft: Draft) -> None:
+    terms = _approval().terms(draft)
+    digest = terms_digest(terms)
+    data = _row(draft) | {
+        "context": json.loads(draft.context.body) if draft.context.body is not None else "erased",
+        "content": draft.content.body if draft.content else None,
+        "base_ref": draft.work.base_ref,
+        "error": draft.error,
+        "terms": terms,
+        "digest": digest,
+        "decided_by": draft.decided_by,
+        "decision_reason": draft.decision_reason,
+    }
+    answer(
+        data, [f"{draft.id}  {draft.status.value}  version {draft.version}  by {draft.author}", *_lines(data, terms)]
+    )
+
+
+def _show_approved(approved: Approved) -> None:
+    standing = approved.standing(call().app().now())
+    data: dict[str, Any] = {
+        "id": approved.id,
+        "status": standing,
+        "draft_id": approved.draft_id,
+        "digest": approved.digest,
+        "approved_by": approved.approved_by,
+        "approved_at": to_text(approved.approved_ms),
+        "expires_at": to_text(approved.expires_ms) if approved.expires_ms is not None else None,
+        "revoked_by": approved.revoked_by,
+        "revoke_reason": approved.revoke_reason,
+        "prompt": approved.prompt.body if approved.prompt.body is not None else "erased",
+        "content": approved.content.body if approved.content else None,
+        "context": json.loads(approved.context.body) if approved.context.body is not None else "erased",
+        "terms": approved.terms,
+        "attestation": approved.attestation,
+    }
+    head = f"{approved.id}  {standing}  approved by {approved.approved_by} at {data['approved_at']}"
+    answer(data, [head, *_lines(data, approved.terms)])
+
+
+def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
+    """Say what will run, in the order in which a reviewer asks."""
+    command = cast("list[str] | None", terms["command"])
+    lines = [
+        f"  prompt      {line}" if not n else f"              {line}"
+        for n, line in enumerate(str(data["prompt"]).splitlines() or [""])
+    ]
+    if data.get("content"):
+        lines.append(f"  content     {str(data['content'])[:_PREVIEW]}")
+    if data.get("context"):
+        lines.append(f"  context     {json.dumps(data['context'], ensure_ascii=False)}")
+    lines += [
+        f"  command     {' '.join(map(_quoted, command)) if command is not None else 'none: waits for an external session'}",
+        f"  repository  {terms['repository'] or 'none'}",
+        f"  base        {terms['base_commit'] or 'none'}",
+    ]
+    lines += [f"  check       {' '.join(map(_quoted, check))}" for check in cast("list[list[str]]", terms["checks"])]
+    lines += [
+        f"  network     {'yes' if terms['network'] else 'no'}",
+        f"  environment {', '.join(cast('list[str]', terms['environment'])) or 'nothing beyond the usual'}",
+        f"  limits      {', '.join(f'{k}={v}' for k, v in cast('dict[str, int]', terms['limits']).items())}",
+    ]
+    if data.get("expires_at"):
+        lines.append(f"  expires     {data['expires_at']}")
+    return [*lines, f"  digest      {data['digest']}"]
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word)

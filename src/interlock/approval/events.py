@@ -1,0 +1,67 @@
+"""What happens to the plan, to drafts and to approved records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.kernel.canonical import JsonObject
+from interlock.kernel.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSet(Event):
+    """The plan was written."""
+
+    kind = "plan.set"
+    plan_version: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftCreated(Event):
+    """A draft was made."""
+
+    kind = "draft.created"
+    draft_version: int
+    terms_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftEdited(Event):
+    """A draft was changed."""
+
+    kind = "draft.edited"
+    draft_version: int
+    before_digest: str
+    terms_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftRejected(Event):
+    """A draft was turned down."""
+
+    kind = "draft.rejected"
+    draft_version: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftApproved(Event):
+    """A human agreed to exactly these terms."""
+
+    kind = "draft.approved"
+    approved_id: str
+    draft_version: int
+    digest: str
+    terms: JsonObject
+    expires_ms: int | None
+    attestation: JsonObject | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalRevoked(Event):
+    """An approval was taken back; nothing starts from it any more."""
+
+    kind = "approval.revoked"
+    digest: str
+    reason: str

@@ -1,0 +1,202 @@
+"""Drafts, approved records, and the terms that an approval freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any, cast
+
+from interlock.approval.errors import InvalidWork
+from interlock.evidence.content import Text
+from interlock.kernel.canonical import JsonObject, digest
+from interlock.kernel.transitions import Transitions
+
+TERMS_SCHEMA = "interlock.terms/v1"
+
+
+class DraftStatus(Enum):
+    """Where a draft stands."""
+
+    DRAFT = "draft"
+    REJECTED = "rejected"
+    APPROVED = "approved"
+    ERROR = "error"
+
+
+MAY_BECOME = Transitions(
+    {
+        DraftStatus.DRAFT: {DraftStatus.DRAFT, DraftStatus.REJECTED, DraftStatus.APPROVED},
+        DraftStatus.ERROR: {DraftStatus.DRAFT, DraftStatus.REJECTED},
+        DraftStatus.REJECTED: set(),
+        DraftStatus.APPROVED: set(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a run may use; each is part of what is approved."""
+
+    wall_clock_seconds: int = 3600
+    """How long the agent may take."""
+    check_seconds: int = 600
+    """How long each check may take."""
+    output_bytes: int = 10 * 1024 * 1024
+    """How much the agent may print in all."""
+    disk_bytes: int = 2 * 1024 * 1024 * 1024
+    """How large the worktree may grow."""
+    patch_bytes: int = 16 * 1024 * 1024
+    """How large the resulting patch may be."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**53:
+                raise InvalidWork(f"the limit {each.name} must be a whole number above 0")
+
+    def to_json(self) -> dict[str, int]:
+        """Return the limits by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What would be run, where, and how it is judged."""
+
+    command: tuple[str, ...] | None = None
+    """The agent's argument list; None until the workspace's default is frozen in, or for an external session."""
+    repository: str | None = None
+    """Absolute path or address of the git repository."""
+    base_ref: str | None = None
+    """What the author named; shown, not part of what is approved: the commit is."""
+    base_commit: str | None = None
+    """40 or 64 hex digits."""
+    checks: tuple[tuple[str, ...], ...] = ()
+    """Commands that must succeed in a clean checkout of the result."""
+    environment: tuple[str, ...] = ()
+    """Names of environment variables that the agent is given beyond PATH, HOME, LANG and its own."""
+    network: bool = True
+    """Whether the agent may reach the network."""
+    limits: Limits = field(default_factory=Limits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the work as plain JSON."""
+        plain = asdict(self)
+        plain["command"] = list(self.command) if self.command is not None else None
+        plain["checks"] = [list(check) for check in self.checks]
+        plain["environment"] = sorted(self.environment)
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Work:
+        """Read what `to_json` wrote."""
+        command = cast("Sequence[str] | None", data["command"])
+        return cls(
+            command=tuple(command) if command is not None else None,
+            repository=data["repository"],
+            base_ref=data["base_ref"],
+            base_commit=data["base_commit"],
+            checks=tuple(tuple(cast("Sequence[str]", check)) for check in data["checks"]),
+            environment=tuple(cast("Sequence[str]", data["environment"])),
+            network=data["network"],
+            limits=Limits(**data["limits"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A proposal: what somebody would like an agent to do."""
+
+    id: str
+    version: int
+    """Rises with every change; what an editor saw is named by it."""
+    status: DraftStatus
+    prompt: Text
+    content: Text | None
+    """What a provider made of the prompt."""
+    context: Text
+    """Canonical JSON of an object."""
+    work: Work
+    provider: str | None
+    error: str | None
+    author: str
+    created_ms: int
+    updated_ms: int
+    decided_by: str | None
+    decision_reason: str | None
+
+    def terms(self, defaults: Work) -> JsonObject:
+        """Return everything that an approval of this draft freezes; erasable fields enter as commitments."""
+        work = with_defaults(self.work, defaults)
+        return {
+            "schema": TERMS_SCHEMA,
+            "prompt": self.prompt.ref,
+            "content": self.content.ref if self.content else None,
+            "context": self.context.ref,
+            **{name: value for name, value in work.to_json().items() if name != "base_ref"},
+        }
+
+
+def with_defaults(work: Work, defaults: Work) -> Work:
+    """Fill in what the draft leaves open with the workspace's default agent and repository."""
+    if work.command is not None:
+        return work
+    return Work(
+        command=defaults.command,
+        repository=work.repository or defaults.repository,
+        base_ref=work.base_ref or defaults.base_ref,
+        base_commit=work.base_commit or defaults.base_commit,
+        checks=work.checks or defaults.checks,
+        environment=work.environment or defaults.environment,
+        network=work.network,
+        limits=work.limits,
+    )
+
+
+def terms_digest(terms: JsonObject) -> str:
+    """Name terms by their canonical bytes: `sha256:<hex>`."""
+    return digest(terms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """What a human has agreed to; it never changes, it only ends."""
+
+    id: str
+    draft_id: str
+    digest: str
+    terms: JsonObject
+    prompt: Text
+    content: Text | None
+    context: Text
+    provider: str | None
+    approved_ms: int
+    approved_by: str
+    expires_ms: int | None
+    attestation: JsonObject | None
+    """Digest, key and signer of the signed statement, where there is one."""
+    revoked_ms: int | None
+    revoked_by: str | None
+    revoke_reason: str | None
+
+    @property
+    def work(self) -> Work:
+        """The work as it was frozen."""
+        return Work.from_json({**cast("dict[str, Any]", self.terms), "base_ref": None})
+
+    def standing(self, now_ms: int) -> str:
+        """Say whether runs may start from it: `valid`, `expired` or `revoked`."""
+        if self.revoked_ms is not None:
+            return "revoked"
+        return "expired" if self.expires_ms is not None and now_ms >= self.expires_ms else "valid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The workspace's plan, as its authors wrote it."""
+
+    version: int
+    body: JsonObject
+    updated_ms: int
+    updated_by: str

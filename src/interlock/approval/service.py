@@ -1,0 +1,429 @@
+"""The verbs of approval. Each opens the short transactions that it needs; git and signing happen between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from interlock.access.models import Actor, require_human
+from interlock.approval.errors import (
+    ApprovalEnded,
+    ApprovalLapsed,
+    ApprovedNotFound,
+    ContentErased,
+    DigestMismatch,
+    DraftChanged,
+    DraftDecided,
+    DraftInError,
+    DraftNotApproved,
+    DraftNotFound,
+    PlanInvalid,
+    PromptInvalid,
+)
+from interlock.approval.events import ApprovalRevoked, DraftApproved, DraftCreated, DraftEdited, DraftRejected, PlanSet
+from interlock.approval.models import (
+    MAY_BECOME,
+    Approved,
+    Draft,
+    DraftStatus,
+    Plan,
+    Work,
+    terms_digest,
+)
+from interlock.approval.options import ApprovalOptions
+from interlock.approval.ports import Attest, Desk, Look, Open, Pin, Signed
+from interlock.evidence.content import ContentStore, Text, commit, named
+from interlock.kernel.canonical import Json, JsonObject, canonical, check, digest
+from interlock.kernel.ids import UlidSource, checked, has_prefix, with_prefix
+
+APPROVAL_PREDICATE = "urn:interlock:predicate:approval/v1"
+EMPTY_PLAN: JsonObject = {
+    "id": "plan",
+    "title": "",
+    "workspace": "",
+    "created": "",
+    "objective": "",
+    "tasks": [],
+    "constraints": [],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an edit changes; None keeps what is there."""
+
+    prompt: str | None = None
+    content: str | None = None
+    context: JsonObject | None = None
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """The plan, drafts and approved records."""
+
+    open: Open
+    look: Look
+    new_ulid: UlidSource
+    pin: Pin
+    attest: Attest
+    options: ApprovalOptions
+
+    # --- drafts -----------------------------------------------------------------------------------------------------
+
+    def create(
+        self, actor: Actor, prompt: str, *, context: JsonObject | None = None, work: Work | None = None
+    ) -> Draft:
+        """Make a draft; the base commit is looked up now, so that a reviewer sees exactly which one is meant."""
+        self._checked_text(prompt, "the prompt")
+        shown = self._checked_context(context or {})
+        pinned = self.pin(work or Work())
+        defaults = self._defaults(pinned)
+        with self.open(actor) as desk:
+            now = desk.now()
+            draft = Draft(
+                id=f"d_{self.new_ulid()}",
+                version=1,
+                status=DraftStatus.DRAFT,
+                prompt=_keep(desk.contents, prompt),
+                content=None,
+                context=_keep(desk.contents, shown, "application/json"),
+                work=pinned,
+                provider=None,
+                error=None,
+                author=str(actor.principal),
+                created_ms=now,
+                updated_ms=now,
+                decided_by=None,
+                decision_reason=None,
+            )
+            desk.drafts.add(draft)
+            desk.emit(DraftCreated(subject=draft.id, draft_version=1, terms_digest=terms_digest(draft.terms(defaults))))
+        return draft
+
+    def draft(self, draft_id: str) -> Draft:
+        """Return a draft; raises `DraftNotFound`."""
+        checked(draft_id, "d")
+        with self.look() as desk:
+            return _draft(desk, draft_id)
+
+    def drafts(self, *, status: DraftStatus | None = None, limit: int = 100) -> Sequence[Draft]:
+        """List drafts, newest first."""
+        with self.look() as desk:
+            return desk.drafts.list(status=status, limit=limit)
+
+    def terms(self, draft: Draft) -> JsonObject:
+        """Return what an approval of this draft would freeze now: what a reviewer is shown."""
+        return draft.terms(self._defaults(draft.work))
+
+    def edit(self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None) -> Draft:
+        """Change a draft that is not decided; a draft in error becomes a draft again."""
+        checked(draft_id, "d")
+        for text, name in ((change.prompt, "the prompt"), (change.content, "the content")):
+            if text is not None:
+                self._checked_text(text, name)
+        context = self._checked_context(change.context) if change.context is not None else None
+        pinned = self.pin(change.work) if change.work is not None else None
+        before = self.draft(draft_id)
+        defaults = self._defaults(pinned or before.work)
+        with self.open(actor) as desk:
+            draft = _draft(desk, draft_id)
+            _may(draft, DraftStatus.DRAFT)
+            _unchanged(draft, seen_version)
+            after = replace(
+                draft,
+                version=draft.version + 1,
+                status=DraftStatus.DRAFT,
+                error=None,
+                prompt=_keep(desk.contents, change.prompt) if change.prompt is not None else draft.prompt,
+                content=_keep(desk.contents, change.content) if change.content is not None else draft.content,
+                context=_keep(desk.contents, context, "application/json") if context is not None else draft.context,
+                work=pinned or draft.work,
+                updated_ms=desk.now(),
+            )
+            _replace(desk, after, draft.version)
+            desk.emit(
+                DraftEdited(
+                    subject=draft.id,
+                    draft_version=after.version,
+                    before_digest=terms_digest(draft.terms(defaults)),
+                    terms_digest=terms_digest(after.terms(defaults)),
+                )
+            )
+        return after
+
+    def reject(self, actor: Actor, draft_id: str, *, reason: str = "", seen_version: int | None = None) -> Draft:
+        """Turn a draft down, for good."""
+        checked(draft_id, "d")
+        self._checked_text(reason, "the reason", empty=True)
+        with self.open(actor) as desk:
+            draft = _draft(desk, draft_id)
+            _may(draft, DraftStatus.REJECTED)
+            _unchanged(draft, seen_version)
+            after = _decided(desk, draft, DraftStatus.REJECTED, actor, reason)
+            _replace(desk, after, draft.version)
+            desk.emit(DraftRejected(subject=draft.id, draft_version=after.version, reason=reason))
+        return after
+
+    def approve(
+        self, actor: Actor, draft_id: str, *, seen_digest: str | None = None, expires_after_seconds: int | None = None
+    ) -> Approved:
+        """Freeze a draft into an approved record. Starts nothing; happens once; only a human may.
+
+        `seen_digest` is the digest that the reviewer was shown: anything else is refused as `DraftChanged`.
+        """
+        require_human(actor.principal, "approve a draft")
+        checked(draft_id, "d")
+        with self.look() as desk:
+            draft = _draft(desk, draft_id)
+        _may(draft, DraftStatus.APPROVED)
+        _readable(draft)
+        terms = self.terms(draft)
+        frozen = terms_digest(terms)
+        if seen_digest is not None and seen_digest != frozen:
+            raise DraftChanged(f"{draft_id} is {frozen} by now, not {seen_digest[:80]}")
+        lasts = expires_after_seconds if expires_after_seconds is not None else self.options.expires_after_seconds
+        approved_id = with_prefix(draft_id, "a")
+        signed = self.attest(
+            actor,
+            predicate_type=APPROVAL_PREDICATE,
+            subject=approved_id,
+            digest=frozen,
+            predicate={"draft_id": draft_id, "draft_version": draft.version, "terms": terms, "lasts_seconds": lasts},
+        )
+        return self._publish(actor, draft, terms, signed, lasts)
+
+    def _publish(self, actor: Actor, draft: Draft, terms: JsonObject, signed: Signed, lasts: int | None) -> Approved:
+        with self.open(actor) as desk:
+            now = desk.now()
+            approved = Approved(
+                id=with_prefix(draft.id, "a"),
+                draft_id=draft.id,
+                digest=terms_digest(terms),
+                terms=terms,
+                prompt=draft.prompt,
+                content=draft.content,
+                context=draft.context,
+                provider=draft.provider,
+                approved_ms=now,
+                approved_by=str(actor.principal),
+                expires_ms=now + lasts * 1000 if lasts is not None else None,
+                attestation=signed.attestation,
+                revoked_ms=None,
+                revoked_by=None,
+                revoke_reason=None,
+            )
+            after = _decided(desk, draft, DraftStatus.APPROVED, actor, "")
+            if not desk.drafts.replace(after, seen_version=draft.version):
+                _may(_draft(desk, draft.id), DraftStatus.APPROVED)
+                raise DraftChanged(f"{draft.id} was changed while it was being approved")
+            if not desk.approved.add(approved):
+                raise DraftDecided(f"{draft.id} has been approved already, as {approved.id}")
+            desk.contents.put(named(signed.envelope, "application/vnd.dsse.envelope.v1+json"))
+            desk.emit(
+                DraftApproved(
+                    subject=draft.id,
+                    approved_id=approved.id,
+                    draft_version=after.version,
+                    digest=approved.digest,
+                    terms=terms,
+                    expires_ms=approved.expires_ms,
+                    attestation=signed.attestation,
+                )
+            )
+        return approved
+
+    # --- approved records ---------------------------------------------------------------------------------------------
+
+    def approved(self, approved_id: str) -> Approved:
+        """Return an approved record; raises `ApprovedNotFound`."""
+        checked(approved_id, "a")
+        with self.look() as desk:
+            return _approved(desk, approved_id)
+
+    def all_approved(self, *, limit: int = 100) -> Sequence[Approved]:
+        """List approved records, newest first."""
+        with self.look() as desk:
+            return desk.approved.list(limit=limit)
+
+    def revoke(self, actor: Actor, approved_id: str, *, reason: str = "") -> Approved:
+        """Take an approval back: no run starts from it any more. Runs that are under way go on; cancel them."""
+        require_human(actor.principal, "revoke an approval")
+        checked(approved_id, "a")
+        self._checked_text(reason, "the reason", empty=True)
+        with self.open(actor) as desk:
+            approved = _approved(desk, approved_id)
+            if not desk.approved.revoke(approved_id, by=str(actor.principal), reason=reason):
+                raise ApprovalEnded(f"{approved_id} has been revoked already, by {approved.revoked_by}")
+            desk.emit(ApprovalRevoked(subject=approved_id, digest=approved.digest, reason=reason))
+            return _approved(desk, approved_id)
+
+    # --- the plan -----------------------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """Return the plan; an empty one where none has been set."""
+        with self.look() as desk:
+            return desk.plans.get() or Plan(version=0, body=EMPTY_PLAN, updated_ms=0, updated_by="")
+
+    def set_plan(self, actor: Actor, body: JsonObject) -> Plan:
+        """Write the plan."""
+        checked_plan(body)
+        with self.open(actor) as desk:
+            before = desk.plans.get()
+            plan = Plan(
+                version=before.version + 1 if before else 1,
+                body=body,
+                updated_ms=desk.now(),
+                updated_by=str(actor.principal),
+            )
+            desk.plans.put(plan)
+            desk.emit(PlanSet(subject="plan", plan_version=plan.version, digest=digest(body)))
+        return plan
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def _defaults(self, work: Work) -> Work:
+        """Pin the workspace's default repository, if the draft will take it."""
+        return self.pin(self.options.defaults) if work.command is None else self.options.defaults
+
+    def _checked_text(self, text: str, name: str, *, empty: bool = False) -> None:
+        if not empty and not text.strip():
+            raise PromptInvalid(f"{name} is empty")
+        if "\0" in text:
+            raise PromptInvalid(f"{name} holds a NUL character (at {text.index(chr(0))})")
+        try:
+            size = len(text.encode("utf-8"))
+        except UnicodeEncodeError as error:
+            raise PromptInvalid(f"{name} holds a lone surrogate (at {error.start}), which is not text") from None
+        if size > self.options.max_text_bytes:
+            raise PromptInvalid(
+                f"{name} is {size} bytes; at most {self.options.max_text_bytes} are taken",
+                hint="put the material into the repository and refer to it",
+            )
+
+    def _checked_context(self, context: JsonObject) -> str:
+        try:
+            check(context, "context")
+        except (ValueError, RecursionError) as error:
+            raise PromptInvalid(f"the context can not be kept exactly: {error}") from None
+        text = canonical(context).decode("utf-8")
+        self._checked_text(text, "the context")
+        return text
+
+
+def startable(desk: Desk, approved_id: str) -> Approved:
+    """Return an approved record that a run may start from now, or raise what stands against it."""
+    if has_prefix(approved_id, "d"):
+        raise DraftNotApproved("Runs can only be created from approved_id")
+    checked(approved_id, "a")
+    approved = _approved(desk, approved_id)
+    match approved.standing(desk.now()):
+        case "revoked":
+            raise ApprovalEnded(f"{approved_id} was revoked by {approved.revoked_by}")
+        case "expired":
+            raise ApprovalLapsed(f"{approved_id} has expired")
+        case _:
+            verify_frozen(desk, approved)
+            return approved
+
+
+def verify_frozen(desk: Desk, approved: Approved) -> None:
+    """Hold a record against its digest, and its texts against their commitments."""
+    texts = {
+        "prompt": approved.prompt.ref,
+        "content": approved.content.ref if approved.content else None,
+        "context": approved.context.ref,
+    }
+    named_texts = {name: approved.terms.get(name) for name in texts}
+    if terms_digest(approved.terms) != approved.digest or named_texts != texts:
+        raise DigestMismatch(f"{approved.id} does not match its digest {approved.digest}")
+    for ref in filter(None, texts.values()):
+        if desk.contents.get(ref) is None:
+            raise ContentErased(f"a text of {approved.id} has been erased")
+        if not desk.contents.intact(ref):
+            raise DigestMismatch(f"a text of {approved.id} does not match its commitment")
+
+
+def checked_plan(body: JsonObject) -> None:
+    """Raise `PlanInvalid` unless this has the shape of a plan (seed 4: OpsPlan)."""
+    try:
+        check(body, "plan")
+    except (ValueError, RecursionError) as error:
+        raise PlanInvalid(str(error)) from None
+    for name in ("id", "title", "workspace", "created", "objective"):
+        if not isinstance(body.get(name), str):
+            raise PlanInvalid(f"the plan needs {name}, a text")
+    tasks = cast("list[Json]", body.get("tasks")) if isinstance(body.get("tasks"), list) else None
+    if tasks is None:
+        raise PlanInvalid("the plan needs tasks, a list")
+    known = [cast("dict[str, Any]", task).get("id") for task in tasks if isinstance(task, dict)]
+    if len(known) != len(tasks) or len(set(known)) != len(known):
+        raise PlanInvalid("every task of the plan is an object with an id of its own")
+    for task in cast("list[dict[str, Any]]", tasks):
+        _checked_task(task, known)
+
+
+def _checked_task(task: dict[str, Any], known: list[Any]) -> None:
+    for name in ("id", "title", "scope", "description"):
+        if not isinstance(task.get(name), str):
+            raise PlanInvalid(f"task {task.get('id')!r} needs {name}, a text")
+    if task.get("status", "pending") not in {"pending", "in_progress", "done", "blocked"}:
+        raise PlanInvalid(f"task {task['id']!r} has the status {task['status']!r}, which there is not")
+    missing = [other for other in task.get("depends", []) if other not in known]
+    if missing:
+        raise PlanInvalid(f"task {task['id']!r} depends on {missing[0]!r}, which is not in the plan")
+
+
+def _draft(desk: Desk, draft_id: str) -> Draft:
+    draft = desk.drafts.get(draft_id)
+    if draft is None:
+        raise DraftNotFound(f"there is no draft {draft_id}")
+    return draft
+
+
+def _approved(desk: Desk, approved_id: str) -> Approved:
+    approved = desk.approved.get(approved_id)
+    if approved is None:
+        raise ApprovedNotFound(f"there is no approved record {approved_id}")
+    return approved
+
+
+def _may(draft: Draft, after: DraftStatus) -> None:
+    if MAY_BECOME.allows(draft.status, after):
+        return
+    if draft.status is DraftStatus.ERROR:
+        raise DraftInError(f"{draft.id} could not be generated: {draft.error or 'no reason is known'}")
+    by = f" by {draft.decided_by}" if draft.decided_by else ""
+    raise DraftDecided(f"{draft.id} has been {draft.status.value}{by}")
+
+
+def _unchanged(draft: Draft, seen_version: int | None) -> None:
+    if seen_version is not None and seen_version != draft.version:
+        raise DraftChanged(f"{draft.id} is at version {draft.version}, not {seen_version}")
+
+
+def _readable(draft: Draft) -> None:
+    for text in (draft.prompt, draft.context, draft.content):
+        if text is not None and text.body is None:
+            raise ContentErased(f"a text of {draft.id} has been erased; nobody can approve what nobody can read")
+
+
+def _decided(desk: Desk, draft: Draft, status: DraftStatus, actor: Actor, reason: str) -> Draft:
+    return replace(
+        draft,
+        version=draft.version + 1,
+        status=status,
+        updated_ms=desk.now(),
+        decided_by=str(actor.principal),
+        decision_reason=reason or None,
+    )
+
+
+def _replace(desk: Desk, after: Draft, seen_version: int) -> None:
+    if not desk.drafts.replace(after, seen_version=seen_version):
+        raise DraftChanged(f"{after.id} was changed by somebody else at the same moment")
+
+
+def _keep(contents: ContentStore, body: str, media_type: str = "text/plain") -> Text:
+    return Text(contents.put(commit(body, media_type)), body)

@@ -1,0 +1,112 @@
+"""An item and its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from interlock.kernel.transitions import Transitions
+
+
+class ItemStatus(Enum):
+    """Where an item stands; the words are the operators' own."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    BLOCKED = "BLOCKED"
+    FAILED = "FAILED"
+    DONE = "DONE"
+
+
+MAY_BECOME = Transitions(
+    {
+        ItemStatus.PENDING: {ItemStatus.PENDING, ItemStatus.IN_PROGRESS, ItemStatus.BLOCKED, ItemStatus.FAILED},
+        ItemStatus.IN_PROGRESS: {ItemStatus.PENDING, ItemStatus.BLOCKED, ItemStatus.FAILED, ItemStatus.DONE},
+        ItemStatus.BLOCKED: {ItemStatus.PENDING, ItemStatus.BLOCKED},
+        ItemStatus.FAILED: {ItemStatus.PENDING},
+        ItemStatus.DONE: {ItemStatus.PENDING},
+    }
+)
+
+
+class ItemKind(Enum):
+    """Whose work an item is."""
+
+    MANUAL = "manual"
+    RUN = "run"
+
+
+class Executor(Enum):
+    """Who may claim an item."""
+
+    EXTERNAL = "external"
+    """A session outside: it claims by command line or HTTP and reports back."""
+    INTERLOCK = "interlock"
+    """An Interlock worker, which runs the approved command."""
+
+
+PRIORITY_RANK = {"P0": 0, "P1": 1, "P2": 2}
+"""Lower goes first; anything else is last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One piece of work in the queue."""
+
+    id: str
+    status: ItemStatus
+    priority: str
+    kind: ItemKind
+    executor: Executor
+    run_id: str | None
+    task: str
+    success_criteria: str
+    notes: str
+    owner_session: str
+    """`-` when nobody holds it."""
+    fence: int
+    """Rises at every claim, release, rescue, cancel and replan."""
+    beat: int
+    attempt_count: int
+    max_attempts: int
+    not_before_ms: int | None
+    waits_for: str | None
+    lease_ms: int
+    lease_until_ms: int | None
+    created_ms: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """An item that is about to be added."""
+
+    kind: ItemKind
+    executor: Executor
+    priority: str
+    task: str
+    success_criteria: str
+    run_id: str | None = None
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An item somebody holds, and what is known of the holder's process."""
+
+    item: Item
+    host: str | None
+    boot_id: str | None
+    pid: int | None
+    start_time: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProcess:
+    """A worker as its own machine can find it again."""
+
+    id: str
+    host: str
+    boot_id: str
+    pid: int
+    start_time: int

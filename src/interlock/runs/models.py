@@ -1,0 +1,114 @@
+"""A run, its steps, its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from interlock.approval.models import Approved
+from interlock.kernel.canonical import JsonObject
+from interlock.kernel.transitions import Transitions
+from interlock.queue.models import Item
+
+
+class RunStatus(Enum):
+    """Where a run stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+MAY_BECOME = Transitions(
+    {
+        RunStatus.PENDING: {RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.ERROR},
+        RunStatus.RUNNING: {RunStatus.DONE, RunStatus.ERROR, RunStatus.CANCELLED, RunStatus.PENDING},
+        RunStatus.ERROR: {RunStatus.PENDING, RunStatus.CANCELLED},
+        RunStatus.DONE: set(),
+        RunStatus.CANCELLED: set(),
+    }
+)
+
+
+class StepName(Enum):
+    """The steps of a run, in their order."""
+
+    PREPARE = "prepare"
+    AGENT = "agent"
+    COLLECT = "collect"
+    VERIFY = "verify"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of one generation of a run."""
+
+    name: StepName
+    fence: int
+    started_ms: int
+    ended_ms: int | None
+    output: JsonObject | None
+    """What a later worker goes on from; None while the step is not complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became, or becomes, of one approved record."""
+
+    id: str
+    approved_id: str
+    item_id: str
+    status: RunStatus
+    reason: str | None
+    """Why it is where it is, as a code: `agent_failed`, `limit_output`, `cancelled`, …"""
+    message: str | None
+    generation: int
+    """Rises when an operator retries; each generation does its steps anew."""
+    attempt: int
+    """How often it has been claimed and counted, from 1."""
+    created_ms: int
+    created_by: str
+    started_ms: int | None
+    ended_ms: int | None
+    correlation_id: str | None
+    result: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of a run's log."""
+
+    ts_ms: int
+    level: str
+    """INFO, WARN or ERROR."""
+    source: str
+    """`interlock`, `stdout`, `stderr`, or `check`."""
+    msg: str
+    line: int = -1
+    """Its number, given by the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A run in the hands of one worker, under one fence."""
+
+    item: Item
+    run: Run
+    approved: Approved
+    steps: Mapping[StepName, Step]
+    """Steps that are complete already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended, as its worker saw it."""
+
+    reason: str | None
+    """None for success, else the code of what went wrong."""
+    message: str
+    result: JsonObject

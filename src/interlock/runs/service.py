@@ -1,0 +1,245 @@
+"""The verbs of runs: an operator's and a worker's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from interlock.access.models import Actor
+from interlock.approval.models import Approved
+from interlock.approval.service import startable, verify_frozen
+from interlock.evidence.content import Sealed
+from interlock.kernel.canonical import JsonObject, check, digest
+from interlock.kernel.errors import InterlockError
+from interlock.kernel.ids import UlidSource, checked
+from interlock.queue.models import Executor, Item, ItemKind, NewItem, WorkerProcess
+from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
+from interlock.runs.events import RunAgentStarted, RunCreated, RunStepCompleted
+from interlock.runs.models import Claim, LogLine, Outcome, Run, RunStatus, Step, StepName
+from interlock.runs.ports import Look, Open, RunDesk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """Runs; each verb opens the transaction that it needs."""
+
+    open: Open
+    look: Look
+    light: Look
+    """Opens a transaction for what is no event: heartbeats and output."""
+    new_ulid: UlidSource
+
+    # --- for operators ------------------------------------------------------------------------------------------------
+
+    def create(self, actor: Actor, approved_id: str, *, priority: str = "P1") -> Run:
+        """Make a run from an approved record that is valid now; a draft, a path or a wrong id is refused."""
+        with self.open(actor) as desk:
+            approved = startable(desk.approval, approved_id)
+            run_id = f"r_{self.new_ulid()}"
+            item = desk.queue.add(_item(run_id, approved, priority, desk.queue.options.max_attempts))
+            run = Run(
+                id=run_id,
+                approved_id=approved.id,
+                item_id=item.id,
+                status=RunStatus.PENDING,
+                reason=None,
+                message=None,
+                generation=1,
+                attempt=1,
+                created_ms=desk.now(),
+                created_by=str(actor.principal),
+                started_ms=None,
+                ended_ms=None,
+                correlation_id=desk.correlation_id,
+                result=None,
+            )
+            desk.runs.add(run)
+            desk.runs.log(run_id, [LogLine(ts_ms=desk.now(), level="INFO", source="interlock", msg="Run created")])
+            desk.emit(RunCreated(subject=run_id, approved_id=approved.id, digest=approved.digest, item_id=item.id))
+        return run
+
+    def get(self, run_id: str) -> Run:
+        """Return a run; raises `RunNotFound`."""
+        checked(run_id, "r")
+        with self.look() as desk:
+            return _run(desk, run_id)
+
+    def list(self, *, status: RunStatus | None = None, limit: int = 100) -> Sequence[Run]:
+        """List runs, newest first."""
+        with self.look() as desk:
+            return desk.runs.list(status=status, limit=limit)
+
+    def steps(self, run_id: str) -> Sequence[Step]:
+        """List the steps of a run's present generation."""
+        checked(run_id, "r")
+        with self.look() as desk:
+            return desk.runs.steps(run_id, _run(desk, run_id).generation)
+
+    def log(self, run_id: str, *, after: int = 0, limit: int = 1000, last: bool = False) -> Sequence[LogLine]:
+        """Return log lines numbered above `after`: the first `limit`, or the last."""
+        checked(run_id, "r")
+        with self.look() as desk:
+            _run(desk, run_id)
+            return desk.runs.read_log(run_id, after=after, limit=limit, last=last)
+
+    def patch(self, run_id: str) -> bytes:
+        """Return the patch that a run brought about; empty where it changed nothing or has none yet."""
+        run = self.get(run_id)
+        ref = cast("dict[str, str]", (run.result or {}).get("patch") or {}).get("digest")
+        if ref is None:
+            return b""
+        with self.look() as desk:
+            return desk.approval.contents.get(ref) or b""
+
+    def cancel(self, actor: Actor, run_id: str, *, reason: str = "") -> Run:
+        """Stop a run for good; its worker ends the whole process tree."""
+        checked(run_id, "r")
+        with self.open(actor) as desk:
+            run = _run(desk, run_id)
+            if run.status in {RunStatus.DONE, RunStatus.ERROR, RunStatus.CANCELLED}:
+                raise RunAlreadyEnded(f"Run already in terminal state: {run.status.value}")
+            desk.queue.cancel(run.item_id, reason=reason)
+            desk.queue.wake()
+            return _run(desk, run_id)
+
+    def retry(self, actor: Actor, run_id: str) -> Run:
+        """Do an errored run anew, if its approval still holds."""
+        checked(run_id, "r")
+        with self.open(actor) as desk:
+            run = _run(desk, run_id)
+            if run.status is not RunStatus.ERROR:
+                raise RunStateConflict(
+                    f"only a run in error can be retried; {run_id} is {run.status.value}",
+                    hint="make a new run from the approved record: `interlock run create`",
+                )
+            startable(desk.approval, run.approved_id)
+            desk.queue.retry(run.item_id, backoff=False)
+            return _run(desk, run_id)
+
+    # --- for workers --------------------------------------------------------------------------------------------------
+
+    def claim(self, actor: Actor, worker: WorkerProcess) -> Claim | None:
+        """Take up the next run; one whose approval does not hold any more fails here, without being started."""
+        while True:
+            with self.open(actor) as desk:
+                desk.queue.store.register(worker)
+                item = desk.queue.claim(Executor.INTERLOCK, worker.id)
+                if item is None:
+                    return None
+                run = _run(desk, item.run_id or "")
+                steps = {s.name: s for s in desk.runs.steps(run.id, run.generation) if s.output is not None}
+                try:
+                    approved = _still_approved(desk, run, started=StepName.AGENT in steps)
+                except InterlockError as error:
+                    desk.queue.fail(item.id, item.fence, reason=error.code, message=error.message)
+                    continue
+            return Claim(item=item, run=run, approved=approved, steps=steps)
+
+    def renew(self, worker_id: str) -> Mapping[str, int]:
+        """Renew a worker's leases; returns what it still holds (item id → fence)."""
+        with self.light() as desk:
+            return desk.queue.renew(worker_id)
+
+    def write_log(self, run_id: str, lines: Sequence[LogLine]) -> None:
+        """Append output lines."""
+        with self.light() as desk:
+            desk.runs.log(run_id, lines)
+
+    def begin_step(self, actor: Actor, claim: Claim, name: StepName) -> None:
+        """Note that a step begins; raises `LeaseLost` if the run is not this worker's any more."""
+        with self.open(actor) as desk:
+            desk.queue.hold(claim.item.id, claim.item.fence)
+            desk.runs.begin_step(claim.run, name, claim.item.fence)
+
+    def agent_started(self, actor: Actor, claim: Claim, *, pid: int, start_time: int, boot: str, mode: str) -> None:
+        """Record the agent's process, so that it can be found again."""
+        with self.open(actor) as desk:
+            desk.queue.hold(claim.item.id, claim.item.fence)
+            desk.emit(
+                RunAgentStarted(
+                    subject=claim.run.id,
+                    fence=claim.item.fence,
+                    pid=pid,
+                    start_time=start_time,
+                    boot_id=boot,
+                    containment=mode,
+                )
+            )
+
+    def complete_step(
+        self, actor: Actor, claim: Claim, name: StepName, output: JsonObject, *, bodies: Sequence[Sealed] = ()
+    ) -> Step:
+        """Keep a step's output and the bodies that it names; a later worker goes on after it."""
+        check(output, name.value)
+        with self.open(actor) as desk:
+            desk.queue.hold(claim.item.id, claim.item.fence)
+            for body in bodies:
+                desk.approval.contents.put(body)
+            step = desk.runs.end_step(claim.run, name, claim.item.fence, output)
+            desk.emit(
+                RunStepCompleted(
+                    subject=claim.run.id,
+                    step=name.value,
+                    fence=claim.item.fence,
+                    duration_ms=max(0, (step.ended_ms or 0) - step.started_ms),
+                    output_digest=digest(output),
+                )
+            )
+        return step
+
+    def finish(self, actor: Actor, claim: Claim, outcome: Outcome, *, bodies: Sequence[Sealed] = ()) -> Run:
+        """End a run and its item together; raises `LeaseLost` for a worker that came too late."""
+        check(outcome.result, "result")
+        item = claim.item
+        with self.open(actor) as desk:
+            desk.queue.hold(item.id, item.fence)
+            for body in bodies:
+                desk.approval.contents.put(body)
+            desk.runs.put_result(claim.run.id, outcome.result)
+            if outcome.reason is None:
+                desk.queue.complete(item.id, item.fence)
+            else:
+                desk.queue.fail(item.id, item.fence, reason=outcome.reason, message=outcome.message)
+            return _run(desk, claim.run.id)
+
+    def give_back(self, actor: Actor, claim: Claim) -> None:
+        """Return a run that this worker will not finish; no attempt is used up."""
+        with self.open(actor) as desk:
+            desk.queue.release(claim.item.id, claim.item.fence)
+
+    def rescue(self, actor: Actor, seen: Item, *, reason: str) -> Item | None:
+        """Take a run from a worker that was seen dead."""
+        with self.open(actor) as desk:
+            return desk.queue.rescue(seen, reason=reason)
+
+
+def _item(run_id: str, approved: Approved, priority: str, max_attempts: int) -> NewItem:
+    return NewItem(
+        kind=ItemKind.RUN,
+        executor=Executor.EXTERNAL if approved.work.command is None else Executor.INTERLOCK,
+        priority=priority,
+        # The prompt can be erased; so its words are shown from where they lie and are not copied here.
+        task=f"carry out {approved.id}",
+        success_criteria="the approved checks pass",
+        run_id=run_id,
+        max_attempts=max_attempts,
+    )
+
+
+def _run(desk: RunDesk, run_id: str) -> Run:
+    run = desk.runs.get(run_id)
+    if run is None:
+        raise RunNotFound(f"there is no run {run_id}")
+    return run
+
+
+def _still_approved(desk: RunDesk, run: Run, *, started: bool) -> Approved:
+    """Check the digest; and, until the agent has done its part, that the approval has not ended either."""
+    if not started:
+        return startable(desk.approval, run.approved_id)
+    approved = desk.approval.approved.get(run.approved_id)
+    if approved is None:
+        raise RunNotFound(f"{run.approved_id} is not there any more")
+    verify_frozen(desk.approval, approved)
+    return approved

@@ -1,0 +1,184 @@
+"""Typed settings: flag over `INTERLOCK_<SECTION>_<KEY>` over `interlock.toml` over default. An unknown key is an error.
+
+Secrets never stand in the file: `${NAME}` in the database's address is taken from the environment when it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_type_hints
+
+from interlock.approval.models import Limits, Work
+from interlock.approval.options import ApprovalOptions
+from interlock.kernel.errors import Invalid
+from interlock.kernel.words import split_command
+from interlock.queue.options import QueueOptions
+
+FILE_NAME = "interlock.toml"
+_REFERENCE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+Section = TypeVar("Section")
+
+
+class SettingsInvalid(Invalid):
+    """The settings are not right."""
+
+    code = "settings_invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Section `[database]`."""
+
+    url: str = ""
+    """`postgresql://…`; empty for the SQLite file in the workspace's state folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSettings:
+    """Section `[approval]`."""
+
+    expires_after_seconds: int = 7 * 24 * 3600
+    """How long runs may start from an approved record; 0 for ever."""
+    max_text_bytes: int = 2 * 1024 * 1024
+    """The largest prompt, content or context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """Section `[agent]`: what a draft without a command of its own gets, frozen in when it is approved."""
+
+    command: str = ""
+    """Split like a shell would, run without one."""
+    repository: str = ""
+    base: str = ""
+    checks: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Section `[worker]`."""
+
+    concurrency: int = 2
+    """How many runs one worker carries out at the same time."""
+    namespaces: str = "auto"
+    """`auto` contains agents as well as the machine can, `require` refuses where it can not; `never` is for tests."""
+    grace_seconds: int = 10
+    """How long an agent has between the request to stop and the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set."""
+
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    approval: ApprovalSettings = field(default_factory=ApprovalSettings)
+    queue: QueueOptions = field(default_factory=QueueOptions)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    limits: Limits = field(default_factory=Limits)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+
+    def approval_options(self) -> ApprovalOptions:
+        """Return what the approval room wants to know."""
+        command = split_command(self.agent.command, "agent.command") if self.agent.command else None
+        return ApprovalOptions(
+            expires_after_seconds=self.approval.expires_after_seconds or None,
+            max_text_bytes=self.approval.max_text_bytes,
+            defaults=Work(
+                command=command,
+                repository=self.agent.repository or None,
+                base_ref=self.agent.base or None,
+                checks=tuple(split_command(check, "agent.checks") for check in self.agent.checks),
+                environment=self.agent.environment,
+                limits=self.limits,
+            ),
+        )
+
+    def database_url(self) -> str:
+        """Return the database's address with its references resolved; empty for SQLite."""
+        return _REFERENCE.sub(_from_environment, self.database.url)
+
+
+def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read a workspace's settings; raises `SettingsInvalid`, naming file and key."""
+    path = folder / FILE_NAME
+    data: dict[str, Any] = {}
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(
+            f"{path}: {error}", hint="mend the line, or move the file away for the defaults"
+        ) from None
+    except OSError as error:
+        raise SettingsInvalid(f"{path} can not be read: {error.strerror}") from None
+    settings = Settings()
+    known = {each.name for each in fields(Settings)}
+    for name, values in data.items():
+        if name not in known or not isinstance(values, dict):
+            raise SettingsInvalid(f"{path}: there is no section [{name}]; there are {', '.join(sorted(known))}")
+    for name in sorted(known):
+        values = cast("dict[str, Any]", data.get(name, {}))
+        found = _section(getattr(settings, name), name, values, environment or os.environ, path)
+        settings = replace(settings, **{name: found})
+    return settings
+
+
+def _section(
+    default: Section, name: str, values: dict[str, Any], environment: Mapping[str, str], path: Path
+) -> Section:
+    hints = get_type_hints(type(default))
+    unknown = sorted(values.keys() - hints.keys())
+    if unknown:
+        raise SettingsInvalid(f"{path}: [{name}] has no {unknown[0]}; it has {', '.join(sorted(hints))}")
+    changes: dict[str, Any] = {}
+    for key, hint in hints.items():
+        variable = f"INTERLOCK_{name}_{key}".upper()
+        if variable in environment:
+            changes[key] = _from_text(environment[variable], hint, variable)
+        elif key in values:
+            changes[key] = _checked(values[key], hint, f"{path}: [{name}] {key}")
+    return replace(cast("Any", default), **changes)
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - TOML holds anything
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    items = cast("list[Any]", value) if isinstance(value, list) else None
+    if hint == tuple[str, ...] and items is not None and all(isinstance(item, str) for item in items):
+        return tuple(items)
+    if hint == tuple[int, ...] and items and all(type(item) is int for item in items):
+        return tuple(items)
+    raise SettingsInvalid(f"{where} should be {_name(hint)}, not {value!r}")
+
+
+def _from_text(text: str, hint: Any, where: str) -> Any:  # noqa: ANN401 - one reader for every type of setting
+    try:
+        if hint is int:
+            return int(text)
+        if hint is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if hint == tuple[int, ...]:
+            return tuple(int(part) for part in text.split(","))
+    except (ValueError, KeyError):
+        raise SettingsInvalid(f"{where} should be {_name(hint)}, not {text!r}") from None
+    return tuple(part for part in text.split(",") if part) if hint == tuple[str, ...] else text
+
+
+def _name(hint: Any) -> str:  # noqa: ANN401 - a type
+    return {int: "a whole number", str: "a text", bool: "true or false", tuple[str, ...]: "a list of texts"}.get(
+        hint, "a list of whole numbers"
+    )
+
+
+def _from_environment(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1])
+    if value is None:
+        raise SettingsInvalid(f"[database] url refers to ${{{match[1]}}}, which is not set")
+    return value

@@ -1,0 +1,151 @@
+"""What both databases are to everybody else: short transactions, named statements, events written last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+from interlock.access.models import Actor
+from interlock.kernel.clock import Clock
+from interlock.kernel.events import Event, Leaf, to_leaf
+from interlock.storage.errors import NewerSchema
+
+Value = str | int | bytes | None
+Row = Mapping[str, Any]
+Execute = Callable[[str, Mapping[str, Value]], "tuple[list[Row], int]"]
+"""Runs one statement; returns its rows and the number of rows that it changed."""
+
+_NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
+
+
+class Transaction:
+    """One open transaction: the rooms' stores read and write through it, and it collects what happened."""
+
+    def __init__(self, execute: Execute, queries: Mapping[str, str], now: Clock, actor: Actor | None) -> None:
+        self._execute = execute
+        self._queries = queries
+        self._actor = actor
+        self.now = now
+        self.leaves: list[Leaf] = []
+        self.wakes = False
+
+    def all(self, query: str, **values: Value) -> list[Row]:
+        """Run a named statement and return its rows."""
+        return self._execute(self._queries[query], values)[0]
+
+    def one(self, query: str, **values: Value) -> Row | None:
+        """Run a named statement and return its first row."""
+        rows = self._execute(self._queries[query], values)[0]
+        return rows[0] if rows else None
+
+    def run(self, query: str, **values: Value) -> int:
+        """Run a named statement and return how many rows it changed."""
+        return self._execute(self._queries[query], values)[1]
+
+    def emit(self, event: Event) -> None:
+        """Take an event; it is written after all state, when the transaction commits."""
+        if self._actor is None:
+            raise RuntimeError("a reading transaction has no events")
+        self.leaves.append(
+            to_leaf(
+                event,
+                principal=str(self._actor.principal),
+                correlation_id=self._actor.correlation_id,
+                time_ms=self.now(),
+            )
+        )
+
+    def wake(self) -> None:
+        """Let idle workers know, once this has committed, that there is something to claim."""
+        self.wakes = True
+
+
+class Database(Protocol):
+    """A database with an event log."""
+
+    def write(self, actor: Actor) -> AbstractContextManager[Transaction]:
+        """Open a transaction that may change state; commits at the end of the block, or not at all."""
+        ...
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that sees one consistent state."""
+        ...
+
+    def light(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction for what may be lost in a power cut and is no event: heartbeats, output lines."""
+        ...
+
+    def seal(self) -> int:
+        """Give every committed event its place in the tree; returns how many were still waiting."""
+        ...
+
+    def listen(self) -> AbstractContextManager[Waiter]:
+        """Listen for `Transaction.wake` of every process that uses this database."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Waiter(Protocol):
+    """Waits until there may be something to claim."""
+
+    def wait(self, seconds: float) -> bool:
+        """Return True when woken, False after `seconds`."""
+        ...
+
+    def rouse(self) -> None:
+        """Wake this waiter from another thread."""
+        ...
+
+
+@cache
+def queries(dialect: str) -> Mapping[str, str]:
+    """Read the named statements of a dialect: the shared ones and its own."""
+    found: dict[str, str] = {}
+    root = files("interlock.storage")
+    for folder in (root / "sql", root / dialect):
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if entry.name.endswith(".sql"):
+                for name, statement in _named(entry.read_text(encoding="utf-8")):
+                    if name in found:
+                        raise ValueError(f"{dialect}: the statement {name} stands twice")
+                    found[name] = statement
+    return found
+
+
+def _named(text: str) -> Iterator[tuple[str, str]]:
+    parts = _NAMED.split(text)
+    for name, statement in zip(parts[1::2], parts[2::2], strict=True):
+        yield name, statement.strip().rstrip(";")
+
+
+@cache
+def migrations(dialect: str) -> Sequence[tuple[int, str, str]]:
+    """List a dialect's migrations in order: number, file name, script."""
+    found: list[tuple[int, str, str]] = []
+    for entry in (files("interlock.storage") / dialect / "migrations").iterdir():
+        match = _MIGRATION.fullmatch(entry.name)
+        if match:
+            found.append((int(match[1]), entry.name, entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def latest(dialect: str) -> int:
+    """Return the number of the newest migration."""
+    return migrations(dialect)[-1][0]
+
+
+def refuse_newer(found: int, dialect: str, where: str) -> None:
+    """Raise `NewerSchema` for a database that a later Interlock has upgraded."""
+    if found > latest(dialect):
+        raise NewerSchema(
+            f"{where} has schema {found}; this Interlock knows schemas up to {latest(dialect)}",
+            hint="use the newer Interlock that upgraded it, or restore the backup that it made beside the database",
+        )

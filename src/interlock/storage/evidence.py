@@ -1,0 +1,88 @@
+"""The sealed log and its heads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interlock.evidence.models import SignedHead
+from interlock.evidence.tree import Frontier
+from interlock.storage.database import Database, Row, Transaction
+
+_PAGE = 1_000
+# Short reads: a long one would hold back the write-ahead log's checkpoint, and with it everybody else.
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """The sealed log, page by page; implements `evidence.ports.LogReader`. What is sealed never changes."""
+
+    database: Database
+
+    def size(self) -> int:
+        """Return how many leaves are sealed."""
+        return self.frontier().size
+
+    def frontier(self) -> Frontier:
+        """Return the tree's frontier."""
+        with self.database.read() as transaction:
+            return stored_frontier(transaction)
+
+    def origin(self) -> str:
+        """Return the log's name."""
+        with self.database.read() as transaction:
+            row = transaction.one("log_frontier")
+        return str(row["origin"]) if row else ""
+
+    def leaves(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the leaf bytes of `start <= index < end` in order."""
+        for page in range(start, end, _PAGE):
+            with self.database.read() as transaction:
+                rows = transaction.all("sealed_leaves", start=page, end=min(end, page + _PAGE))
+            for row in rows:
+                yield row["leaf"].encode("utf-8")
+
+    def leaf_hashes(self, end: int) -> Sequence[bytes]:
+        """Return the first `end` leaf hashes."""
+        with self.database.read() as transaction:
+            return [bytes(row["leaf_hash"]) for row in transaction.all("sealed_hashes", end=end)]
+
+    def heads(self) -> Sequence[SignedHead]:
+        """Return every head ever signed, by rising size."""
+        with self.database.read() as transaction:
+            return [_head(row) for row in transaction.all("head_list")]
+
+    def last_head(self) -> SignedHead | None:
+        """Return the head of the largest size."""
+        with self.database.read() as transaction:
+            row = transaction.one("head_last")
+        return _head(row) if row else None
+
+    def events(self, start: int, limit: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return up to `limit` events from `start` on, each with its leaf index."""
+        with self.database.read() as transaction:
+            rows = transaction.all("sealed_events", start=start, limit=limit)
+        return [(row["leaf_index"], json.loads(row["leaf"])) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHeads:
+    """Keeps heads in the transaction that is open; implements `evidence.ports.HeadWriter`."""
+
+    transaction: Transaction
+
+    def add_head(self, head: SignedHead) -> None:
+        """Keep a head; the same head a second time changes nothing."""
+        self.transaction.run("head_add", size=head.size, root=head.root.hex(), time_ms=head.at, note=head.note)
+
+
+def stored_frontier(transaction: Transaction) -> Frontier:
+    """Return the tree's frontier as this transaction sees it."""
+    row = transaction.one("log_frontier")
+    return Frontier.decode(bytes(row["frontier"])) if row else Frontier()
+
+
+def _head(row: Row) -> SignedHead:
+    return SignedHead(size=row["size"], root=bytes.fromhex(row["root"]), at=row["time_ms"], note=row["note"])

@@ -1,0 +1,79 @@
+-- name: content_put
+INSERT INTO content (ref, salt, body, media_type, created_ms) VALUES (:ref, :salt, :body, :media_type, :now)
+ON CONFLICT (ref) DO NOTHING;
+
+-- name: content_get
+SELECT salt, body FROM content WHERE ref = :ref;
+
+-- name: plan_get
+SELECT version, body, updated_ms, updated_by FROM plan WHERE one = 1;
+
+-- name: plan_put
+INSERT INTO plan (one, version, body, updated_ms, updated_by) VALUES (1, :version, :body, :updated_ms, :updated_by)
+ON CONFLICT (one) DO UPDATE SET
+    version = excluded.version, body = excluded.body, updated_ms = excluded.updated_ms, updated_by = excluded.updated_by;
+
+-- name: draft_add
+INSERT INTO draft (
+    id, version, status, prompt_ref, content_ref, context_ref, work, provider, error, author,
+    created_ms, updated_ms, decided_by, decision_reason
+) VALUES (
+    :id, :version, :status, :prompt_ref, :content_ref, :context_ref, :work, :provider, :error, :author,
+    :created_ms, :updated_ms, :decided_by, :decision_reason
+);
+
+-- name: draft_replace
+UPDATE draft SET
+    version = :version, status = :status, prompt_ref = :prompt_ref, content_ref = :content_ref,
+    context_ref = :context_ref, work = :work, provider = :provider, error = :error, updated_ms = :updated_ms,
+    decided_by = :decided_by, decision_reason = :decision_reason
+WHERE id = :id AND version = :seen_version;
+
+-- name: draft_get
+SELECT draft.*, prompt.body AS prompt, content.body AS content, context.body AS context
+FROM draft
+JOIN content AS prompt ON prompt.ref = draft.prompt_ref
+JOIN content AS context ON context.ref = draft.context_ref
+LEFT JOIN content ON content.ref = draft.content_ref
+WHERE draft.id = :id;
+
+-- name: draft_list
+SELECT draft.*, prompt.body AS prompt, content.body AS content, context.body AS context
+FROM draft
+JOIN content AS prompt ON prompt.ref = draft.prompt_ref
+JOIN content AS context ON context.ref = draft.context_ref
+LEFT JOIN content ON content.ref = draft.content_ref
+WHERE (:any_status = 1 OR draft.status = :status)
+ORDER BY draft.seq DESC LIMIT :limit;
+
+-- name: approved_add
+-- An a_ id has its draft's ULID, so a second approval of one draft collides here, whatever raced before.
+INSERT INTO approved (
+    id, draft_id, digest, terms, provider, approved_ms, approved_by, expires_ms, attestation
+) VALUES (
+    :id, :draft_id, :digest, :terms, :provider, :approved_ms, :approved_by, :expires_ms, :attestation
+) ON CONFLICT DO NOTHING;
+
+-- name: approved_get
+SELECT approved.*, draft.prompt_ref, draft.content_ref, draft.context_ref,
+    prompt.body AS prompt, content.body AS content, context.body AS context
+FROM approved
+JOIN draft ON draft.id = approved.draft_id
+JOIN content AS prompt ON prompt.ref = draft.prompt_ref
+JOIN content AS context ON context.ref = draft.context_ref
+LEFT JOIN content ON content.ref = draft.content_ref
+WHERE approved.id = :id;
+
+-- name: approved_list
+SELECT approved.*, draft.prompt_ref, draft.content_ref, draft.context_ref,
+    prompt.body AS prompt, content.body AS content, context.body AS context
+FROM approved
+JOIN draft ON draft.id = approved.draft_id
+JOIN content AS prompt ON prompt.ref = draft.prompt_ref
+JOIN content AS context ON context.ref = draft.context_ref
+LEFT JOIN content ON content.ref = draft.content_ref
+ORDER BY approved.seq DESC LIMIT :limit;
+
+-- name: approved_revoke
+UPDATE approved SET revoked_ms = :now, revoked_by = :revoked_by, revoke_reason = :reason
+WHERE id = :id AND revoked_ms IS NULL;

@@ -1,0 +1,21 @@
+-- name: log_frontier
+SELECT origin, frontier FROM log_state WHERE one = 1;
+
+-- name: sealed_leaves
+SELECT leaf FROM sealed WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index;
+
+-- name: sealed_hashes
+SELECT leaf_hash FROM sealed WHERE leaf_index < :end ORDER BY leaf_index;
+
+-- name: sealed_events
+SELECT leaf_index, kind, subject, time_ms, leaf FROM sealed
+WHERE leaf_index >= :start ORDER BY leaf_index LIMIT :limit;
+
+-- name: head_add
+INSERT INTO tree_head (size, root, time_ms, note) VALUES (:size, :root, :time_ms, :note) ON CONFLICT (size) DO NOTHING;
+
+-- name: head_list
+SELECT size, root, time_ms, note FROM tree_head ORDER BY size;
+
+-- name: head_last
+SELECT size, root, time_ms, note FROM tree_head ORDER BY size DESC LIMIT 1;

@@ -1,0 +1,53 @@
+-- name: run_add
+INSERT INTO run (id, approved_id, item_id, status, generation, created_ms, created_by, correlation_id)
+VALUES (:id, :approved_id, :item_id, :status, :generation, :created_ms, :created_by, :correlation_id);
+
+-- name: run_get
+SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items.id = run.item_id WHERE run.id = :id;
+
+-- name: run_list
+SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items.id = run.item_id
+WHERE (:any_status = 1 OR run.status = :status)
+ORDER BY run.seq DESC LIMIT :limit;
+
+-- name: run_move
+UPDATE run SET
+    status = :after, reason = :reason, message = :message,
+    started_ms = CASE WHEN :after = 'running' AND started_ms IS NULL THEN :now ELSE started_ms END,
+    ended_ms = CASE WHEN :after IN ('done', 'error', 'cancelled') THEN :now ELSE NULL END
+WHERE id = :id AND status = :seen;
+
+-- name: run_renew
+UPDATE run SET generation = generation + 1, reason = NULL, message = NULL, ended_ms = NULL, result = NULL
+WHERE id = :id RETURNING generation;
+
+-- name: run_result
+UPDATE run SET result = :result WHERE id = :id;
+
+-- name: step_list
+SELECT name, fence, started_ms, ended_ms, output FROM run_step
+WHERE run_id = :run_id AND generation = :generation ORDER BY started_ms, name;
+
+-- name: step_begin
+INSERT INTO run_step (run_id, generation, name, fence, started_ms) VALUES (:run_id, :generation, :name, :fence, :now)
+ON CONFLICT (run_id, generation, name) DO UPDATE SET
+    fence = excluded.fence, started_ms = excluded.started_ms, ended_ms = NULL, output = NULL;
+
+-- name: step_end
+UPDATE run_step SET fence = :fence, ended_ms = :now, output = :output
+WHERE run_id = :run_id AND generation = :generation AND name = :name
+RETURNING name, fence, started_ms, ended_ms, output;
+
+-- name: log_add
+-- One writer at a time holds a run, and operators' lines are few: the next number is the highest and one.
+INSERT INTO run_log (run_id, line, ts_ms, level, source, msg)
+VALUES (
+    :run_id, (SELECT COALESCE(MAX(line), 0) + 1 FROM run_log WHERE run_id = :run_id), :ts_ms, :level, :source, :msg
+);
+
+-- name: log_first
+SELECT line, ts_ms, level, source, msg FROM run_log WHERE run_id = :run_id AND line > :after ORDER BY line LIMIT :limit;
+
+-- name: log_last
+SELECT line, ts_ms, level, source, msg FROM run_log WHERE run_id = :run_id AND line > :after
+ORDER BY line DESC LIMIT :limit;

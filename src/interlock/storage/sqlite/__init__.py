@@ -1,0 +1,1 @@
+"""SQLite: one host, one file, several processes; the default."""

@@ -1,0 +1,302 @@
+"""The SQLite database: WAL, full durability, our own fair retry, events sealed in the same transaction."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from interlock.access.models import Actor
+from interlock.evidence.tree import Frontier, leaf_hash
+from interlock.kernel.clock import Clock, system_clock
+from interlock.kernel.errors import InterlockError
+from interlock.kernel.events import Leaf
+from interlock.storage.database import Execute, Row, Transaction, Value, latest, migrations, queries, refuse_newer
+from interlock.storage.errors import (
+    DatabaseBusy,
+    DatabaseDamaged,
+    DatabaseFailed,
+    DatabaseMissing,
+    DatabaseReadOnly,
+    NotADatabase,
+    StorageFull,
+)
+from interlock.storage.sqlite.wake import Doorbell, ring
+
+_DIALECT = "sqlite"
+_APPLICATION_ID = 0x494C4B31  # "ILK1"
+_PATIENCE_SECONDS = 30.0
+_STEPS_SECONDS = (0.0005, 0.005)
+# Measured with 8 writers: SQLite's own busy handler let one of them do 1 transaction in 5 s; short random steps never
+# let anybody wait above 0.4 s. So busy_timeout stays 0 and we wait ourselves.
+
+
+class SqliteDatabase:
+    """A workspace's database in one file."""
+
+    def __init__(self, path: Path, *, now: Clock = system_clock, wake_folder: Path | None = None) -> None:
+        """Name the file; nothing is opened yet. `wake_folder` is where idle workers keep their doorbells."""
+        self.path = path
+        self._now = now
+        self._wake_folder = wake_folder
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._upgraded = False
+
+    def create(self, origin: str) -> bool:
+        """Make the database, or upgrade it; returns False where it was there. `origin` names the evidence log."""
+        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        with self._translated():
+            connection = self._open(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
+            if fresh:
+                self.path.chmod(0o600)
+                connection.execute("PRAGMA journal_mode = WAL")
+            self._upgrade(connection, origin)
+        self._upgraded = True
+        self._local.full = connection
+        return fresh
+
+    @contextmanager
+    def write(self, actor: Actor) -> Generator[Transaction]:
+        """Open a transaction with state and events; commits at the end of the block, or not at all."""
+        connection = self._connection("full")
+        with self._translated():
+            _begin(connection)
+            transaction = Transaction(_executor(connection), queries(_DIALECT), self._now, actor)
+            try:
+                yield transaction
+                if transaction.leaves:
+                    _append(connection, transaction.leaves)
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+        if transaction.wakes and self._wake_folder is not None:
+            ring(self._wake_folder)
+
+    @contextmanager
+    def light(self) -> Generator[Transaction]:
+        """Open a transaction for heartbeats and output lines: no fsync, so it may be lost in a power cut."""
+        connection = self._connection("light")
+        with self._translated():
+            _begin(connection)
+            try:
+                yield Transaction(_executor(connection), queries(_DIALECT), self._now, None)
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Generator[Transaction]:
+        """Open a transaction that sees one consistent state and changes nothing."""
+        connection = self._connection("read")
+        with self._translated():
+            connection.execute("BEGIN")
+            try:
+                yield Transaction(_executor(connection), queries(_DIALECT), self._now, None)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def seal(self) -> int:
+        """Do nothing: here an event has its place in the tree from the moment that it is written."""
+        return 0
+
+    @contextmanager
+    def listen(self) -> Generator[Doorbell]:
+        """Listen for work that becomes ready."""
+        with Doorbell(self._wake_folder, self._data_version) as bell:
+            yield bell
+
+    def close(self) -> None:
+        """Close every connection of every thread."""
+        with self._lock:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+        self._local = threading.local()
+
+    def _data_version(self) -> int:
+        version: int = self._connection("watch").execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def _connection(self, role: str) -> sqlite3.Connection:
+        """Return this thread's connection for a role: full, light, read, watch."""
+        connection: sqlite3.Connection | None = getattr(self._local, role, None)
+        if connection is None:
+            if not self.path.exists():
+                raise DatabaseMissing(f"there is no database at {self.path}")
+            with self._translated():
+                connection = self._open_reader() if role in {"read", "watch"} else self._open_writer(role)
+            setattr(self._local, role, connection)
+        return connection
+
+    def _open_writer(self, role: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        connection = self._open(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False))
+        if role == "light":
+            connection.execute("PRAGMA synchronous = NORMAL")
+        if not self._upgraded:
+            self._upgrade(connection, None)
+            self._upgraded = True
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        """Open for reading only: creates and upgrades nothing, and works in a folder that can not be written."""
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            version = _schema(connection)
+        except sqlite3.OperationalError:
+            # No shared memory can be made here. With no log beside it, the file alone is the whole database.
+            connection.close()
+            wal = self.path.with_name(self.path.name + "-wal")
+            if wal.exists() and wal.stat().st_size:
+                raise
+            connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+            version = _schema(connection)
+        refuse_newer(version, _DIALECT, str(self.path))
+        return self._open(connection)
+
+    def _open(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        with self._lock:
+            self._opened.append(connection)
+        return connection
+
+    def _upgrade(self, connection: sqlite3.Connection, origin: str | None) -> None:
+        """Apply the migrations that are missing, after a backup of what is there."""
+        version = _schema(connection)
+        refuse_newer(version, _DIALECT, str(self.path))
+        if version == latest(_DIALECT):
+            return
+        if version == 0 and origin is None:
+            raise NotADatabase(f"{self.path} was not made by Interlock")
+        if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            backup = self.path.with_name(f"{self.path.name}.schema-{version}.backup")
+            if not backup.exists():
+                shutil.copyfile(self.path, backup)
+                backup.chmod(0o600)
+        _begin(connection)
+        try:
+            version = _schema(connection)
+            for number, name, script in migrations(_DIALECT):
+                if number > version:
+                    _apply(connection, number, name, script, self._now())
+            if origin is not None:
+                connection.execute("INSERT INTO log_state VALUES (1, ?, ?)", (origin, Frontier().encode()))
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        """Turn the driver's errors into ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _translate(error, self.path) from error
+
+
+def _translate(error: sqlite3.Error, path: Path) -> Exception:
+    name: str = getattr(error, "sqlite_errorname", "")
+    for prefix, kind, sentence in _MEANINGS:
+        if name.startswith(prefix):
+            return kind(f"{path} {sentence} ({error})")
+    return DatabaseFailed(f"{path}: {error}")
+
+
+_MEANINGS: tuple[tuple[str, type[InterlockError], str], ...] = (
+    ("SQLITE_FULL", StorageFull, "can not grow: the disk is full"),
+    ("SQLITE_IOERR", StorageFull, "could not be read or written"),
+    ("SQLITE_BUSY", DatabaseBusy, f"stayed locked by another process for {_PATIENCE_SECONDS:.0f} s"),
+    ("SQLITE_LOCKED", DatabaseBusy, "is locked by another process"),
+    ("SQLITE_NOTADB", NotADatabase, "is not a database"),
+    ("SQLITE_CORRUPT", DatabaseDamaged, "is damaged"),
+    ("SQLITE_READONLY", DatabaseReadOnly, "is read-only"),
+    ("SQLITE_CANTOPEN", DatabaseReadOnly, "can not be opened"),
+    ("SQLITE_PERM", DatabaseReadOnly, "may not be opened"),
+)
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    """Return the number of the newest migration applied; 0 for a database of somebody else's."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return version if application == _APPLICATION_ID else 0
+
+
+def _apply(connection: sqlite3.Connection, number: int, name: str, script: str, now_ms: int) -> None:
+    for statement in _statements(script):
+        connection.execute(statement)
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, name TEXT, applied_ms INTEGER)"
+    )
+    connection.execute("INSERT INTO schema_migration VALUES (?, ?, ?)", (number, name, now_ms))
+    connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; `executescript` would commit behind our back."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Take the write lock, waiting in short random steps."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(*_STEPS_SECONDS))  # noqa: S311 - fairness, not a secret
+        else:
+            return
+
+
+def _executor(connection: sqlite3.Connection) -> Execute:
+    def execute(statement: str, values: Mapping[str, Value]) -> tuple[list[Row], int]:
+        cursor = connection.execute(statement, values)
+        # sqlite3.Row answers row["name"], which is all that a store asks of a row.
+        return cursor.fetchall(), cursor.rowcount
+
+    return execute
+
+
+def _append(connection: sqlite3.Connection, leaves: list[Leaf]) -> None:
+    """Write events at the end of the log, with index and frontier: the write lock that is held is the order."""
+    frontier = Frontier.decode(connection.execute("SELECT frontier FROM log_state").fetchone()[0])
+    for leaf in leaves:
+        if leaf.key is not None:
+            done = connection.execute(
+                "INSERT INTO event_key VALUES (?, ?) ON CONFLICT DO NOTHING", (leaf.key, frontier.size)
+            )
+            if done.rowcount == 0:
+                continue
+        hashed = leaf_hash(leaf.data)
+        connection.execute(
+            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
+            (frontier.size, leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8"), hashed),
+        )
+        frontier = frontier.append(hashed)
+    connection.execute("UPDATE log_state SET frontier = ?", (frontier.encode(),))

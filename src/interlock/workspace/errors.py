@@ -1,0 +1,32 @@
+"""What can be wrong with a workspace."""
+
+from __future__ import annotations
+
+from interlock.kernel.errors import Conflict, Failed, Invalid, NotFound
+
+
+class WorkspaceMissing(NotFound):
+    """There is no workspace here."""
+
+    code = "workspace_missing"
+    default_hint = "make one with `interlock init DIR`, or name it with --workspace"
+
+
+class WorkspaceInvalid(Invalid):
+    """A workspace can not be made here."""
+
+    code = "workspace_invalid"
+
+
+class WindowsBusy(Conflict):
+    """Another process is writing the window files."""
+
+    code = "windows_busy"
+    default_hint = "they are caught up by the next command"
+
+
+class WindowsDiffer(Failed):
+    """Window files differ from the database."""
+
+    code = "windows_differ"
+    default_hint = "look at them; `interlock windows rebuild` keeps a copy and writes them anew"

@@ -1,0 +1,31 @@
+"""What happens to the workspace's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.kernel.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceCreated(Event):
+    """The workspace was made; the first entry of its log."""
+
+    kind = "workspace.created"
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowCompleted(Event):
+    """A window file had ended early (a crash, a full disk) and was completed from the log."""
+
+    kind = "window.completed"
+    entries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowsRebuilt(Event):
+    """An operator had window files that differed written anew; copies were kept."""
+
+    kind = "windows.rebuilt"
+    replaced: int

@@ -1,0 +1,65 @@
+"""Where things lie in a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE_FOLDER = ".interlock"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one workspace."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """What belongs to Interlock alone: database, keys, mirrors, worktrees. Hidden from agents."""
+        return self.root / STATE_FOLDER
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.state / "interlock.db"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys, mode 0600 in a folder of 0700."""
+        return self.state / "keys"
+
+    @property
+    def wake(self) -> Path:
+        """Doorbells of idle workers."""
+        return self.state / "wake"
+
+    @property
+    def mirrors(self) -> Path:
+        """Bare mirrors of the repositories that runs work on."""
+        return self.state / "mirrors"
+
+    @property
+    def worktrees(self) -> Path:
+        """One worktree per run and fence."""
+        return self.state / "worktrees"
+
+    @property
+    def runs(self) -> Path:
+        """Private folders of runs under way: prompt, home, overlay."""
+        return self.state / "runs"
+
+    @property
+    def kept(self) -> Path:
+        """Window files that differed and were replaced on an operator's word."""
+        return self.state / "kept"
+
+    @property
+    def ops(self) -> Path:
+        """The windows of seed 4: plan, provider, drafts, approved, runs."""
+        return self.root / ".orch_data" / "ops"
+
+    @property
+    def evidence(self) -> Path:
+        """The exported log of seed 3: `ledger.jsonl`, `heads.jsonl`, `log.vkey`."""
+        return self.root / "storage" / "db" / "evidence"

@@ -1,0 +1,260 @@
+"""Windows: the files under `.orch_data/ops/` and `storage/db/evidence/`, following the log.
+
+Render = lock → read the database now → temporary file and rename → store the cursor. Every command that wrote catches
+the cursor up, so repairing after a crash is the ordinary way. A draft's approval is published with one rename(2): the
+draft's file gets the approved content, then it moves, so exactly one of the two names exists at every instant.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from interlock.access.models import Actor
+from interlock.approval.models import DraftStatus
+from interlock.approval.service import Approval
+from interlock.evidence import publish
+from interlock.evidence.ports import LogReader
+from interlock.kernel.events import Event
+from interlock.kernel.ids import has_prefix, with_prefix
+from interlock.runs.service import Runs
+from interlock.workspace import ledger
+from interlock.workspace.errors import WindowsBusy
+from interlock.workspace.events import WindowCompleted, WindowsRebuilt
+from interlock.workspace.layout import Layout
+from interlock.workspace.rendering import (
+    LOG_LINES,
+    as_file,
+    show_approved,
+    show_draft,
+    show_plan,
+    show_run_window,
+)
+
+_PATIENCE_SECONDS = 30.0
+_PAGE = 500
+
+
+class EventLog(LogReader, Protocol):
+    """The sealed log, with its events readable."""
+
+    def events(self, start: int, limit: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return up to `limit` events from `start` on, each with its leaf index."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A window that is not what the database says."""
+
+    path: Path
+    problem: str
+    """`missing`, `differs` or `unexpected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    shown: int
+    """Events before this leaf index are in the JSON windows."""
+    ledger: ledger.Tail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """One workspace's windows."""
+
+    layout: Layout
+    log: EventLog
+    approval: Approval
+    runs: Runs
+    tell: Callable[[Actor, Event], None]
+    """Logs an event about the windows themselves."""
+
+    def catch_up(self, actor: Actor) -> tuple[str, ...]:
+        """Bring every window up to the log's end; returns what differs and was left alone, as sentences."""
+        with self._locked():
+            cursor = self._load()
+            caught = ledger.catch_up(self._ledger, self.log, cursor.ledger)
+            if caught.completed:
+                self.tell(
+                    actor, WindowCompleted(subject="storage/db/evidence/ledger.jsonl", entries=caught.tail.entries)
+                )
+                caught = ledger.catch_up(self._ledger, self.log, caught.tail)
+            if caught.differs is None:
+                ledger.write_heads(self._ledger.with_name("heads.jsonl"), self.log)
+            shown = self._show_since(cursor.shown)
+            after = _Cursor(shown, caught.tail)
+            if after != cursor:
+                self._store(after)
+        return (caught.differs,) if caught.differs else ()
+
+    def differences(self) -> Iterator[Difference]:
+        """Hold every JSON window against the database; yields what is missing, differs, or should not be there."""
+        expected: set[Path] = set()
+        for path, render in self._all():
+            expected.add(path)
+            found = path.read_bytes() if path.exists() else None
+            if found is None:
+                yield Difference(path, "missing")
+            elif found != render(found):
+                yield Difference(path, "differs")
+        for folder in ("drafts", "approved", "runs"):
+            for path in sorted((self.layout.ops / folder).glob("*.json")):
+                if path not in expected:
+                    yield Difference(path, "unexpected")
+
+    def rebuild(self, actor: Actor, keep_as: str) -> list[Difference]:
+        """Write anew what differs; a copy of each old file is kept in the state folder under `keep_as`."""
+        with self._locked():
+            replaced = list(self.differences())
+            for difference in replaced:
+                self._keep(difference.path, keep_as)
+            renders = dict(self._all())
+            for difference in replaced:
+                if difference.path in renders:
+                    publish.replace(difference.path, [renders[difference.path](None)])
+            tail = self._load().ledger
+            if ledger.catch_up(self._ledger, self.log, tail).differs:
+                self._keep(self._ledger, keep_as)
+                replaced.append(Difference(self._ledger, "differs"))
+                tail = ledger.rewrite(self._ledger, self.log)
+            self._store(_Cursor(self._load().shown, tail))
+        if replaced:
+            self.tell(actor, WindowsRebuilt(subject="windows", replaced=len(replaced)))
+        self.catch_up(actor)
+        return replaced
+
+    # --- the JSON windows ---------------------------------------------------------------------------------------------
+
+    def _show_since(self, start: int) -> int:
+        while events := self.log.events(start, _PAGE):
+            touched: dict[str, None] = {}
+            for index, event in events:
+                touched[str(event["subject"])] = None
+                start = index + 1
+            for subject in touched:
+                self._show(subject)
+        return start
+
+    def _show(self, subject: str) -> None:
+        if subject == "plan":
+            publish.replace(self.layout.ops / "plan.json", [as_file(show_plan(self.approval.plan()))])
+        elif has_prefix(subject, "d"):
+            self._show_draft(subject)
+        elif has_prefix(subject, "a"):
+            publish.replace(self._path("approved", subject), [as_file(show_approved(self.approval.approved(subject)))])
+        elif has_prefix(subject, "r"):
+            publish.replace(self._path("runs", subject), [self._run(subject, None)])
+
+    def _show_draft(self, draft_id: str) -> None:
+        draft = self.approval.draft(draft_id)
+        path = self._path("drafts", draft_id)
+        if draft.status is not DraftStatus.APPROVED:
+            publish.replace(path, [as_file(show_draft(draft))])
+            return
+        approved_id = with_prefix(draft_id, "a")
+        target = self._path("approved", approved_id)
+        content = as_file(show_approved(self.approval.approved(approved_id)))
+        if target.exists() and not path.exists():
+            publish.replace(target, [content])
+            return
+        publish.replace(path, [content])
+        path.rename(target)
+        for folder in (path.parent, target.parent):
+            _sync(folder)
+
+    def _run(self, run_id: str, found: bytes | None) -> bytes:
+        """Render a run as of its last move: with `found`, the lines up to the one that this file says it shows."""
+        run, lines = self.runs.get(run_id), self.runs.log(run_id, limit=LOG_LINES, last=True)
+        through = _log_through(found)
+        if through is not None:
+            lines = self.runs.log(run_id, after=max(0, through - LOG_LINES), limit=min(through, LOG_LINES))
+        return as_file(show_run_window(run, lines))
+
+    def _all(self) -> Iterator[tuple[Path, Callable[[bytes | None], bytes]]]:
+        """List every JSON window that there should be, with what it should say."""
+        yield self.layout.ops / "plan.json", lambda _: as_file(show_plan(self.approval.plan()))
+        for draft in self.approval.drafts(limit=_EVERYTHING):
+            if draft.status is not DraftStatus.APPROVED:
+                yield self._path("drafts", draft.id), lambda _, draft=draft: as_file(show_draft(draft))
+        for approved in self.approval.all_approved(limit=_EVERYTHING):
+            yield self._path("approved", approved.id), lambda _, approved=approved: as_file(show_approved(approved))
+        for run in self.runs.list(limit=_EVERYTHING):
+            yield self._path("runs", run.id), lambda found, run=run: self._run(run.id, found)
+
+    def _path(self, folder: str, name: str) -> Path:
+        return self.layout.ops / folder / f"{name}.json"
+
+    # --- cursor, lock, copies -----------------------------------------------------------------------------------------
+
+    @property
+    def _ledger(self) -> Path:
+        return self.layout.evidence / "ledger.jsonl"
+
+    @property
+    def _cursor_file(self) -> Path:
+        return self.layout.state / "windows.json"
+
+    def _load(self) -> _Cursor:
+        try:
+            data = json.loads(self._cursor_file.read_bytes())
+            return _Cursor(int(data["shown"]), ledger.Tail(int(data["entries"]), int(data["size_bytes"])))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # Without a cursor everything is rendered again, which is slow and right.
+            return _Cursor(0, ledger.Tail(0, 0))
+
+    def _store(self, cursor: _Cursor) -> None:
+        data = {"shown": cursor.shown, "entries": cursor.ledger.entries, "size_bytes": cursor.ledger.size_bytes}
+        publish.replace(self._cursor_file, [json.dumps(data).encode()])
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        descriptor = os.open(self.layout.state / "windows.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise WindowsBusy("another process has been writing the window files for 30 s") from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _keep(self, path: Path, keep_as: str) -> None:
+        if not path.exists():
+            return
+        kept = self.layout.kept / keep_as / path.relative_to(self.layout.root)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(kept)
+
+
+_EVERYTHING = 2**31 - 1
+
+
+def _log_through(found: bytes | None) -> int | None:
+    if found is None:
+        return None
+    try:
+        through = json.loads(found).get("log_through")
+    except (ValueError, AttributeError):
+        return None
+    return through if isinstance(through, int) and through >= 0 else None
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
