@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.approval.models import Work
 from interlock.approval.ports import Desk, Signed
-from interlock.approval.service import Approval
+from interlock.approval.service import EMPTY_PLAN, Approval
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
 from interlock.runs.moves import RunMoves
+from interlock.runs.options import Namespaces
 from interlock.runs.ports import RunDesk
 from interlock.runs.service import Runs
-from interlock.settings import Settings, load
+from interlock.settings import Settings, SettingsInvalid, load
 from interlock.workspace.layout import Layout
 
 if TYPE_CHECKING:
+    from interlock.engines.local import Worker
     from interlock.evidence.models import SignedHead
     from interlock.evidence.service import Evidence
+    from interlock.runs.repositories import Mirrors
+    from interlock.runs.results import Results
     from interlock.storage.database import Database, Transaction
+    from interlock.workspace.service import Made
     from interlock.workspace.windows import Windows
 
 LOG_KEY, SERVICE_KEY = "log.key", "service.key"
@@ -121,6 +126,87 @@ class Interlock:
         """Log an event that changes no row."""
         with self.database.write(actor) as transaction:
             transaction.emit(event)
+
+    @cached_property
+    def results(self) -> Results:
+        """What runs brought about, on its way to people."""
+        from interlock.runs.results import Results
+
+        return Results(runs=self.runs, look=self._approval_look, mirrors=self._mirrors)
+
+    @property
+    def evidence_folder(self) -> Path:
+        """Where the exported log lies."""
+        return self.layout.evidence
+
+    def worker(
+        self, *, once: bool = False, concurrency: int | None = None, probe: Callable[[str], None] = lambda _: None
+    ) -> Worker:
+        """Return a worker of this process; refuses when it could not sign what it will have to sign."""
+        import os
+        import socket
+
+        from interlock.engines.local import Links, Worker
+        from interlock.evidence.keys import load_signer
+        from interlock.kernel.clock import system_clock
+        from interlock.queue.models import WorkerProcess
+        from interlock.runs.containment.processes import boot_id, start_time_of
+        from interlock.runs.options import RunOptions
+        from interlock.runs.repositories import Worktrees
+        from interlock.runs.steps import Bench
+
+        load_signer(self.layout.keys / SERVICE_KEY, "interlock/service")
+        host = socket.gethostname()
+        actor = Actor(principal=Principal(PrincipalKind.SERVICE, f"worker@{host}"[:128]))
+        me = WorkerProcess(
+            id=f"worker-{self.new_ulid()}",
+            host=host,
+            boot_id=boot_id(),
+            pid=os.getpid(),
+            start_time=start_time_of(os.getpid()) or 0,
+        )
+        options = self.settings.worker
+        bench = Bench(
+            runs=self.runs,
+            actor=actor,
+            attest=self.attest,
+            mirrors=self._mirrors,
+            worktrees=Worktrees(self.layout.worktrees),
+            state=self.layout.state,
+            folder=self.layout.runs,
+            options=RunOptions(namespaces=checked_namespaces(options.namespaces), grace_seconds=options.grace_seconds),
+            now=system_clock,
+            environment=dict(os.environ),
+            probe=probe,
+        )
+        links = Links(
+            queue=lambda: self.queue(actor),
+            look=self.queue_look,
+            listen=self.database.listen,
+            wrote=lambda: _log_all(self.windows.catch_up(actor)),
+            seal=self.database.seal,
+            sign=lambda: self._sign(actor),
+        )
+        return Worker(
+            me=me,
+            bench=bench,
+            links=links,
+            concurrency=concurrency or options.concurrency,
+            lease_seconds=self.settings.queue.lease_seconds,
+            once=once,
+        )
+
+    def _sign(self, actor: Actor) -> None:
+        """Sign the log and show the head; in a workspace whose log key is kept elsewhere, somebody else does."""
+        if self.evidence.signer is not None:
+            self.evidence.head()
+            _log_all(self.windows.catch_up(actor))
+
+    @cached_property
+    def _mirrors(self) -> Mirrors:
+        from interlock.runs.repositories import Git, Mirrors
+
+        return Mirrors(git=Git(scratch=self.layout.state / "git"), folder=self.layout.mirrors)
 
     # --- ports --------------------------------------------------------------------------------------------------------
 
@@ -231,6 +317,49 @@ class _Heads:
 
         with self.database.write(Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))) as transaction:
             StoredHeads(transaction).add_head(head)
+
+
+def create_workspace(root: Path, actor: Actor, *, database_url: str, replace: bool) -> list[Made]:
+    """Make a workspace, or complete one; everything that is there is kept and reported."""
+    from interlock.workspace.events import WorkspaceCreated
+    from interlock.workspace.service import Made, backed_up, checked_address, make_files, make_folders, make_keys
+
+    layout = Layout(root)
+    checked_address(database_url)
+    made = list(make_folders(layout))
+    if replace:
+        made += backed_up(layout, str(UlidSource()()))
+    made += make_files(layout, database_url)
+    house = Interlock.at(root)
+    origin = f"interlock.local/{house.new_ulid().lower()}"
+    fresh = house.database.create(origin)
+    made.append(Made(layout.database, "created" if fresh else "kept"))
+    if not fresh:
+        from interlock.storage.evidence import StoredLog
+
+        origin = StoredLog(house.database).origin()
+    made += make_keys(layout, origin, actor.principal.name)
+    if fresh:
+        house.tell(actor, WorkspaceCreated(subject="workspace", origin=origin))
+        house.approval.set_plan(actor, EMPTY_PLAN)
+    house.windows.catch_up(actor)
+    house.database.close()
+    return made
+
+
+def checked_namespaces(word: str) -> Namespaces:
+    """Return the setting `worker.namespaces`; raises `SettingsInvalid`."""
+    for known in get_args(Namespaces):
+        if word == known:
+            return known
+    raise SettingsInvalid(f"[worker] namespaces is auto, require or never, not {word!r}")
+
+
+def _log_all(sentences: Sequence[str]) -> None:
+    import logging
+
+    for sentence in sentences:
+        logging.getLogger("interlock.windows").warning("%s", sentence)
 
 
 def open_database(layout: Layout, settings: Settings, *, now: Clock | None = None) -> Database:

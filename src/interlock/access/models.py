@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from interlock.access.errors import HumanNeeded, MalformedPrincipal
+from interlock.access.errors import HumanNeeded, MalformedCorrelationId, MalformedPrincipal
 
+_CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@:+-]{0,127}")
 
 
@@ -52,6 +53,13 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise MalformedPrincipal(f"not a name for a principal: {name[:64]!a}")
     return name
+
+
+def checked_correlation_id(text: str) -> str:
+    """Return a correlation id that has the right form; raises `MalformedCorrelationId`."""
+    if not _CORRELATION.fullmatch(text):
+        raise MalformedCorrelationId(f"not a correlation id: {text[:64]!a}; it is 1 to 128 of A-Z a-z 0-9 . _ : -")
+    return text
 
 
 def require_human(principal: Principal, deed: str) -> None:

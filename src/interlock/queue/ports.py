@@ -59,6 +59,10 @@ class ItemStore(Protocol):
         """List everything that is IN_PROGRESS under a lease."""
         ...
 
+    def due(self, now_ms: int) -> bool:
+        """Say whether `promote` would find anything; only reads."""
+        ...
+
     def promote(self, now_ms: int) -> int:
         """Make items claimable whose `not_before` has passed; returns how many."""
         ...

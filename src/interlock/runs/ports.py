@@ -55,6 +55,10 @@ class RunStore(Protocol):
         """Keep a step's output."""
         ...
 
+    def places(self) -> Sequence[tuple[str, int]]:
+        """List runs that have not ended with the fences under which they were worked on."""
+        ...
+
     def log(self, run_id: str, lines: Sequence[LogLine]) -> None:
         """Append lines to a run's log."""
         ...

@@ -12,6 +12,7 @@ from interlock.approval.service import startable, verify_frozen
 from interlock.evidence.content import Sealed
 from interlock.kernel.canonical import JsonObject, check, digest
 from interlock.kernel.errors import InterlockError
+from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource, checked
 from interlock.queue.models import Executor, Item, ItemKind, NewItem, WorkerProcess
 from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
@@ -141,10 +142,16 @@ class Runs:
         with self.light() as desk:
             return desk.queue.renew(worker_id)
 
-    def write_log(self, run_id: str, lines: Sequence[LogLine]) -> None:
-        """Append output lines."""
+    def places(self) -> Sequence[tuple[str, int]]:
+        """List runs that have not ended with the fences under which they were worked on."""
+        with self.look() as desk:
+            return desk.runs.places()
+
+    def write_log(self, claim: Claim, lines: Sequence[LogLine]) -> None:
+        """Append output lines; a worker that came too late adds nothing."""
         with self.light() as desk:
-            desk.runs.log(run_id, lines)
+            if desk.queue.store.hold(claim.item.id, claim.item.fence):
+                desk.runs.log(claim.run.id, lines)
 
     def begin_step(self, actor: Actor, claim: Claim, name: StepName) -> None:
         """Note that a step begins; raises `LeaseLost` if the run is not this worker's any more."""
@@ -197,11 +204,17 @@ class Runs:
             for body in bodies:
                 desk.approval.contents.put(body)
             desk.runs.put_result(claim.run.id, outcome.result)
+            desk.runs.end_step(claim.run, StepName.FINISH, item.fence, {"reason": outcome.reason})
             if outcome.reason is None:
                 desk.queue.complete(item.id, item.fence)
             else:
                 desk.queue.fail(item.id, item.fence, reason=outcome.reason, message=outcome.message)
             return _run(desk, claim.run.id)
+
+    def tell(self, actor: Actor, event: Event) -> None:
+        """Log what happened to a run outside the database."""
+        with self.open(actor) as desk:
+            desk.emit(event)
 
     def give_back(self, actor: Actor, claim: Claim) -> None:
         """Return a run that this worker will not finish; no attempt is used up."""

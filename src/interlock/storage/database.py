@@ -68,6 +68,10 @@ class Transaction:
 class Database(Protocol):
     """A database with an event log."""
 
+    def create(self, origin: str) -> bool:
+        """Make the database, or upgrade it; returns False where it was there. `origin` names the evidence log."""
+        ...
+
     def write(self, actor: Actor) -> AbstractContextManager[Transaction]:
         """Open a transaction that may change state; commits at the end of the block, or not at all."""
         ...

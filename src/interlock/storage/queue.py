@@ -139,6 +139,10 @@ class StoredItems:
             for row in self.transaction.all("item_held")
         ]
 
+    def due(self, now_ms: int) -> bool:
+        """Say whether `promote` would find anything; only reads."""
+        return self.transaction.one("item_due", now=now_ms) is not None
+
     def promote(self, now_ms: int) -> int:
         """Make items claimable whose `not_before` has passed."""
         return self.transaction.run("item_promote", now=now_ms)

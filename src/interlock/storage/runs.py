@@ -97,6 +97,10 @@ class StoredRuns:
             raise RuntimeError(f"{run.id}: {name.value} is completed and was never begun")
         return _step(row)
 
+    def places(self) -> Sequence[tuple[str, int]]:
+        """List runs that have not ended with the fences under which they were worked on."""
+        return [(row["run_id"], row["fence"]) for row in self.transaction.all("step_places")]
+
     def log(self, run_id: str, lines: Sequence[LogLine]) -> None:
         """Append lines to a run's log."""
         for line in lines:

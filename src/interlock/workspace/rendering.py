@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from interlock.approval.models import Approved, Draft, Plan
 from interlock.evidence.content import Text
@@ -128,7 +128,7 @@ def _text(text: Text) -> str:
 
 
 def _context(text: Text) -> Any:  # noqa: ANN401 - JSON of any shape
-    return _ERASED if text.body is None else cast("Any", json.loads(text.body))
+    return _ERASED if text.body is None else json.loads(text.body)
 
 
 def _instant(ms: int | None) -> str | None:

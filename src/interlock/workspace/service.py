@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from interlock.evidence import publish
 from interlock.evidence.keys import create_key
@@ -86,6 +87,29 @@ def make_files(layout: Layout, database_url: str) -> Iterator[Made]:
         (layout.state / ".gitignore", "*\n", 0o600),
     ):
         yield _made(path, path.exists(), lambda path=path, text=text, mode=mode: _write(path, text, mode))
+
+
+def backed_up(layout: Layout, stamp: str) -> Iterator[Made]:
+    """Move settings and provider configuration aside, so that they are written anew."""
+    for path in (layout.root / "interlock.toml", layout.ops / "provider.json"):
+        if path.exists():
+            kept = path.with_name(f"{path.name}.{stamp}.backup")
+            path.rename(kept)
+            yield Made(kept, "backed up")
+
+
+def checked_address(database_url: str) -> None:
+    """Refuse a database address that is none, or that holds a password: settings are readable by others."""
+    if not database_url:
+        return
+    parts = urlsplit(database_url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise WorkspaceInvalid("--database takes a postgresql://… address")
+    if parts.password is not None and not parts.password.startswith("${"):
+        raise WorkspaceInvalid(
+            "the database address holds a password, which would lie open in interlock.toml",
+            hint="write ${NAME} in its place and set NAME, or use PostgreSQL's password file (~/.pgpass)",
+        )
 
 
 def make_keys(layout: Layout, origin: str, person: str) -> list[Made]:

@@ -39,6 +39,7 @@ from interlock.workspace.rendering import (
 )
 
 _PATIENCE_SECONDS = 30.0
+_CATCHING_UP_SECONDS = 2.0
 _PAGE = 500
 
 
@@ -130,6 +131,20 @@ class Windows:
             self.tell(actor, WindowsRebuilt(subject="windows", replaced=len(replaced)))
         self.catch_up(actor)
         return replaced
+
+    @contextmanager
+    def held_still(self) -> Generator[int]:
+        """Keep the exported ledger from growing, and say how many entries it should have.
+
+        Every entry that was sealed before is written by its own command in a moment, so that is waited for; what is
+        still missing then is missing.
+        """
+        sealed = self.log.size()
+        deadline = time.monotonic() + _CATCHING_UP_SECONDS
+        while self._load().ledger.entries < sealed and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with self._locked():
+            yield min(max(sealed, self._load().ledger.entries), self.log.size())
 
     # --- the JSON windows ---------------------------------------------------------------------------------------------
 

@@ -56,6 +56,10 @@ SELECT queue_items.*, worker.host, worker.boot_id, worker.pid, worker.start_time
 FROM queue_items LEFT JOIN worker ON worker.id = queue_items.lease_owner
 WHERE queue_items.status = 'IN_PROGRESS' AND queue_items.lease_owner IS NOT NULL;
 
+-- name: item_due
+SELECT 1 FROM queue_items
+WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL LIMIT 1;
+
 -- name: item_promote
 -- Future-dated rows stay out of the claim index until now: 100,000 of them in it cut claims to a fortieth.
 UPDATE queue_items SET claimable = 1, not_before_ms = NULL

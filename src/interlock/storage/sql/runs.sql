@@ -38,6 +38,13 @@ UPDATE run_step SET fence = :fence, ended_ms = :now, output = :output
 WHERE run_id = :run_id AND generation = :generation AND name = :name
 RETURNING name, fence, started_ms, ended_ms, output;
 
+-- name: step_places
+-- What a worker may still need of earlier claims: runs that have not ended.
+SELECT run_step.run_id, run_step.fence FROM run_step JOIN run ON run.id = run_step.run_id
+WHERE run.status IN ('pending', 'running')
+UNION
+SELECT run_id, fence FROM queue_items WHERE status = 'IN_PROGRESS' AND run_id IS NOT NULL;
+
 -- name: log_add
 -- One writer at a time holds a run, and operators' lines are few: the next number is the highest and one.
 INSERT INTO run_log (run_id, line, ts_ms, level, source, msg)

@@ -1,0 +1,235 @@
+"""`interlock`: the entry point. Imports only the door that is asked for, because start-up is felt in every command."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from interlock import __version__
+from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from interlock.access.models import Actor
+
+
+class Door(NamedTuple):
+    """Where a word of the command line leads."""
+
+    module: str
+    name: str
+    about: str
+
+
+DOORS = {
+    "init": Door("interlock.cli.init", "door", "make a workspace in a folder"),
+    "plan": Door("interlock.approval.cli", "plan_door", "show or write the plan"),
+    "draft": Door("interlock.approval.cli", "draft_door", "propose work, review it, approve or reject it"),
+    "approved": Door("interlock.approval.cli", "approved_door", "what may run, byte for byte; revoke it"),
+    "run": Door("interlock.runs.cli", "door", "carry out what was approved; log, diff, apply, cancel, retry"),
+    "queue": Door("interlock.queue.cli", "door", "what waits, who works on what; cancel, replan, retry"),
+    "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
+    "evidence": Door("interlock.evidence.cli", "door", "verify, sign, prove and export what happened"),
+    "windows": Door("interlock.workspace.cli", "door", "hold the files against the database, or write them anew"),
+}
+
+_MANUAL = """\
+Usage: interlock COMMAND [ARGS]…
+
+Interlock holds every run of a coding agent behind a human approval of exactly what will run, carries it out in a
+git worktree of its own, and keeps signed evidence that an outsider can verify.
+
+The main road:
+  interlock init DIR                               make a workspace
+  interlock draft create --prompt P --repo R --command C --check T
+  interlock draft show d_…                         exactly what an approval would freeze, with its digest
+  interlock draft approve d_… --digest sha256:…    agree to that and nothing else; only a human may
+  interlock run create a_…                         queue it; a draft can not be run
+  interlock worker                                 carry out what is queued
+  interlock run log|show|diff|apply r_…            see what came of it, bring it home
+  interlock evidence verify                        prove what happened
+
+Commands:
+{commands}
+
+Everywhere:
+  --json               answer with one JSON document on stdout
+  --workspace DIR      the workspace; else $INTERLOCK_WORKSPACE, else this folder or one above it
+  --as KIND:NAME       act as less than you are (agent:… or service:…)
+  --correlation-id ID  bind what this call does together in the log; else $INTERLOCK_CORRELATION_ID
+  --help, --version
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict or refused, 5 unreachable;
+            evidence verify: 10 and up, one for each kind of failure.
+Errors are one line on stderr that says what to do.
+"""
+
+_EXIT_CODES: Sequence[tuple[type[InterlockError], int]] = (
+    (Invalid, 2),
+    (NotFound, 3),
+    (Conflict, 4),
+    (Refused, 4),
+    (Unreachable, 5),
+)
+_WITH_VALUE = ("--workspace", "--as", "--correlation-id")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer one call; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words in (["--version"], ["-V"]):
+        sys.stdout.write(f"interlock {__version__}\n")
+        return 0
+    try:
+        common, words = _common(words)
+        if not words or words[0] in {"--help", "-h", "help"}:
+            width = max(map(len, DOORS))
+            sys.stdout.write(_MANUAL.format(commands="\n".join(f"  {n:{width}}  {d.about}" for n, d in DOORS.items())))
+            return 0 if words else 2
+        if words[0] not in DOORS:
+            raise Invalid(f"there is no command {words[0]!r}", hint="`interlock --help` lists them")
+        return _open(DOORS[words[0]], words, common)
+    except InterlockError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has gone; nothing more can be said, and nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _common(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Take out what every command understands, wherever it stands before `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    common: dict[str, str] = {}
+    rest: list[str] = []
+    place = 0
+    while place < end:
+        word = words[place]
+        name, equals, value = word.partition("=")
+        if word == "--json":
+            common["--json"] = "yes"
+        elif name in _WITH_VALUE:
+            if not equals:
+                place += 1
+                if place >= end:
+                    raise Invalid(f"{name} needs a value")
+                value = words[place]
+            common[name] = value
+        else:
+            rest.append(word)
+        place += 1
+    return common, rest + words[end:]
+
+
+def _open(door: Door, words: list[str], common: dict[str, str]) -> int:
+    import typer
+    from typer.main import get_command
+
+    from interlock.doors import cli as doors
+
+    doors.open_door(_call(common))
+    command: Any = get_command(getattr(importlib.import_module(door.module), door.name))
+    try:
+        result = command.main(args=words[1:], prog_name=f"interlock {words[0]}", standalone_mode=False)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _usage(error)
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: Any) -> int:  # noqa: ANN401 - the command line library's own error, which it does not export
+    context = getattr(error, "ctx", None)
+    where = f" (see `{context.command_path} --help`)" if context is not None else ""
+    message = error.format_message()
+    if not message:  # a group without a subcommand has shown its help already
+        return 2
+    sys.stderr.write(f"error: {_one_line(message)}{where}\n")
+    return 2
+
+
+def _call(common: dict[str, str]) -> Any:  # noqa: ANN401 - doors.cli.Call, imported late
+    from interlock.doors.cli import Call
+
+    plugged: list[Any] = []
+
+    def app() -> Any:  # noqa: ANN401 - the rooms, as whichever protocol a door asks for
+        if not plugged:
+            from interlock.app import Interlock
+
+            plugged.append(Interlock.at(root()))
+        return plugged[0]
+
+    def root() -> Path:
+        return _root(common.get("--workspace"))
+
+    return Call(
+        as_json="--json" in common,
+        actor=_actor(common),
+        root=root,
+        app=app,
+        wrote=lambda: _catch_up(app, _actor(common)),
+    )
+
+
+def _actor(common: dict[str, str]) -> Callable[[], Actor]:
+    def prove() -> Actor:
+        from interlock.access.local import local_principal
+        from interlock.access.models import Actor, checked_correlation_id
+        from interlock.runs.containment.processes import inside_run
+
+        given = common.get("--correlation-id") or os.environ.get("INTERLOCK_CORRELATION_ID")
+        return Actor(
+            principal=local_principal(inside_run, common.get("--as")),
+            correlation_id=checked_correlation_id(given) if given else None,
+        )
+
+    return prove
+
+
+def _root(named: str | None) -> Path:
+    from interlock.runs.containment.processes import inside_run
+    from interlock.workspace.errors import WorkspaceMissing
+    from interlock.workspace.layout import STATE_FOLDER
+    from interlock.workspace.service import find_root
+
+    named = named or os.environ.get("INTERLOCK_WORKSPACE")
+    if named:
+        root = Path(named).absolute()
+        if not (root / STATE_FOLDER).is_dir():
+            raise WorkspaceMissing(f"{root} is not a workspace")
+        return root
+    return find_root(Path.cwd(), inside_run=inside_run() is not None)
+
+
+def _catch_up(app: Callable[[], Any], actor: Callable[[], Actor]) -> None:
+    """Bring the windows up to date. What was done is done: trouble with a file is said, and is no failure."""
+    from interlock.doors.cli import note
+
+    try:
+        for sentence in app().windows.catch_up(actor()):
+            note(f"warning: {sentence}; see `interlock windows verify` and `interlock evidence verify`")
+    except (OSError, InterlockError) as error:
+        note(f"warning: done, but the window files were not brought up to date: {error}")
+
+
+def _fail(error: InterlockError) -> int:
+    hint = f"; {error.hint}" if error.hint else ""
+    sys.stderr.write(f"error: {_one_line(error.message + hint)} [{error.code}]\n")
+    own: int | None = getattr(error, "exit_code", None)
+    if own is not None:
+        return own
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))

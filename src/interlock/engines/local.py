@@ -1,0 +1,244 @@
+"""The embedded engine: a worker claims runs under leases, carries them out, and rescues what others left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from interlock.kernel.errors import Unreachable
+from interlock.queue.models import Held, Item, WorkerProcess
+from interlock.queue.service import Queue
+from interlock.runs.containment.processes import is_alive, kill_marked
+from interlock.runs.models import Claim
+from interlock.runs.repositories import remove_tree
+from interlock.runs.steps import Bench, Execution, check_name, marker, place_name
+
+_LOG = logging.getLogger("interlock.worker")
+_RESCUE_SECONDS = 1.0
+_PROMOTE_SECONDS = 1.0
+_BEATS_PER_LEASE = 4
+_MOST_TICK_SECONDS = 1.0
+_AWAY_SECONDS = 1.0
+_SIGN_SECONDS = 60.0
+
+
+class Waiter(Protocol):
+    """Waits until there may be something to claim."""
+
+    def wait(self, seconds: float) -> bool:
+        """Return True when woken."""
+        ...
+
+    def rouse(self) -> None:
+        """Wake it from another thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """What the engine needs of the house."""
+
+    queue: Callable[[], AbstractContextManager[Queue]]
+    look: Callable[[], AbstractContextManager[Queue]]
+    listen: Callable[[], AbstractContextManager[Waiter]]
+    wrote: Callable[[], None]
+    """Brings the windows up to date."""
+    seal: Callable[[], int]
+    sign: Callable[[], None]
+    """Signs the log as it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Rescuer:
+    """Finds holders that are gone, and gives their items to whoever is alive.
+
+    A holder is given up only if its process is provably dead on this very machine, or if nothing of its item changed
+    for one whole lease on *our* monotonic clock: neither its clock nor the database's can make it look dead.
+    """
+
+    me: WorkerProcess
+    _seen: dict[tuple[str, int, int], float] = field(default_factory=dict[tuple[str, int, int], float])
+
+    def verdicts(self, held: list[Held], now: float) -> list[tuple[Held, str]]:
+        """Return what is to be rescued, each with the reason; `now` is monotonic seconds."""
+        fresh: dict[tuple[str, int, int], float] = {}
+        found: list[tuple[Held, str]] = []
+        for each in held:
+            sign = (each.item.id, each.item.fence, each.item.beat)
+            fresh[sign] = self._seen.get(sign, now)
+            if self._dead(each):
+                found.append((each, "worker_dead"))
+            elif now - fresh[sign] >= each.item.lease_ms / 1000:
+                found.append((each, "lease_expired"))
+        self._seen = fresh
+        return found
+
+    def _dead(self, each: Held) -> bool:
+        if each.host != self.me.host or each.pid is None or each.start_time is None or each.boot_id is None:
+            return False
+        return not is_alive(each.pid, each.start_time, each.boot_id)
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One worker process."""
+
+    me: WorkerProcess
+    bench: Bench
+    links: Links
+    concurrency: int
+    lease_seconds: float
+    once: bool = False
+    """End when there is nothing left to do, instead of waiting for more."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _under_way: dict[str, tuple[Execution, threading.Thread]] = field(
+        default_factory=dict[str, tuple[Execution, threading.Thread]]
+    )
+    _ended_badly: list[Item] = field(default_factory=list[Item])
+    _dirty: threading.Event = field(default_factory=threading.Event)
+    _unsigned: bool = False
+    _sign_at: float = field(default_factory=lambda: time.monotonic() + _SIGN_SECONDS)
+    carried_out: int = 0
+
+    def work(self) -> int:
+        """Claim and carry out runs until told to stop; returns how many were carried out."""
+        self.tidy()
+        rescuer = Rescuer(me=self.me)
+        beat_every = min(_MOST_TICK_SECONDS, self.lease_seconds / _BEATS_PER_LEASE)
+        next_beat = next_rescue = time.monotonic()
+        with self.links.listen() as waiter:
+            while not self.stopping.is_set():
+                try:
+                    now = time.monotonic()
+                    if now >= next_beat:
+                        self._beat()
+                        next_beat = now + beat_every
+                    if now >= next_rescue:
+                        self._rescue(rescuer, now)
+                        next_rescue = now + _RESCUE_SECONDS
+                    self._claim(waiter)
+                    self._catch_up()
+                except Unreachable as error:
+                    _LOG.warning("the database does not answer, trying again: %s", error.message)
+                    self.stopping.wait(_AWAY_SECONDS)
+                    continue
+                if self.once and not self._under_way:
+                    break
+                if waiter.wait(max(0.0, min(next_beat, next_rescue) - time.monotonic())):
+                    self._beat()
+        self._leave()
+        return self.carried_out
+
+    def tidy(self) -> None:
+        """Remove worktrees and private folders that no run needs any more: what killed workers left behind."""
+        bench = self.bench
+
+        def living() -> set[str]:
+            return {name(*place) for place in bench.runs.places() for name in (place_name, check_name)}
+
+        found = list(bench.folder.iterdir()) if bench.folder.is_dir() else []
+        alive = living()
+        for folder in found:
+            if folder.name not in alive:
+                remove_tree(folder)
+        for problem in bench.worktrees.prune(bench.mirrors, living).left:
+            _LOG.warning("could not be removed: %s", problem)
+
+    def stop(self) -> None:
+        """Stop soon: runs under way are given back, no attempt is used up."""
+        self.stopping.set()
+
+    def _beat(self) -> None:
+        """Renew the leases, and let go of what is not ours any more."""
+        self._reap()
+        if not self._under_way and not self._ended_badly:
+            return
+        held = self.bench.runs.renew(self.me.id)
+        for item_id, (execution, _) in self._under_way.items():
+            if held.get(item_id) != execution.claim.item.fence:
+                execution.lost.set()
+        for item in self._ended_badly:
+            # Nobody carries it out any more, and our own heartbeat would keep it from being rescued.
+            with self.links.look() as queue:
+                now = queue.get(item.id)
+            if held.get(item.id) == item.fence:
+                self.bench.runs.rescue(self.bench.actor, now, reason="worker_failed")
+        self._ended_badly.clear()
+
+    def _rescue(self, rescuer: Rescuer, now: float) -> None:
+        with self.links.look() as queue:
+            held = [each for each in queue.store.held() if each.item.owner_session != self.me.id]
+        for each, reason in rescuer.verdicts(held, now):
+            if reason == "worker_dead" and each.item.run_id is not None:
+                kill_marked(marker(each.item.run_id, each.item.fence))
+            if self.bench.runs.rescue(self.bench.actor, each.item, reason=reason) is not None:
+                _LOG.info("rescued %s from %s (%s)", each.item.id, each.item.owner_session, reason)
+                self._dirty.set()
+        with self.links.look() as queue:
+            due = queue.store.due(queue.now())
+        if due:
+            with self.links.queue() as queue:
+                queue.promote()
+        self.links.seal()
+
+    def _claim(self, waiter: Waiter) -> None:
+        self._reap()
+        while len(self._under_way) < self.concurrency and not self.stopping.is_set():
+            claim = self.bench.runs.claim(self.bench.actor, self.me)
+            if claim is None:
+                return
+            self._dirty.set()
+            self._start(claim, waiter)
+
+    def _start(self, claim: Claim, waiter: Waiter) -> None:
+        execution = Execution(bench=self.bench, claim=claim)
+
+        def carry_out() -> None:
+            try:
+                execution.carry_out()
+            except Exception:  # noqa: BLE001 - a thread's last resort: the next heartbeat lets go of the run
+                self._ended_badly.append(claim.item)
+                _LOG.warning("run %s: the worker failed", claim.run.id, exc_info=True)
+            finally:
+                self._dirty.set()
+                waiter.rouse()
+
+        thread = threading.Thread(target=carry_out, name=claim.run.id, daemon=True)
+        self._under_way[claim.item.id] = (execution, thread)
+        thread.start()
+
+    def _reap(self) -> None:
+        for item_id, (_, thread) in list(self._under_way.items()):
+            if not thread.is_alive():
+                del self._under_way[item_id]
+                self.carried_out += 1
+
+    def _catch_up(self) -> None:
+        """Bring windows and signed heads up to date; a head hashes the whole log, so it is not signed at every turn."""
+        if self._dirty.is_set():
+            self._dirty.clear()
+            self._unsigned = True
+            self.links.wrote()
+        if self._unsigned and time.monotonic() >= self._sign_at:
+            self._unsigned = False
+            self._sign_at = time.monotonic() + _SIGN_SECONDS
+            self.links.sign()
+
+    def _leave(self) -> None:
+        """Give back what is under way, and wait until its processes have ended."""
+        for execution, _ in self._under_way.values():
+            execution.returning.set()
+        for _, thread in self._under_way.values():
+            while thread.is_alive():
+                thread.join(self.lease_seconds / _BEATS_PER_LEASE)
+                with contextlib.suppress(Unreachable):
+                    self.bench.runs.renew(self.me.id)
+        with contextlib.suppress(Unreachable):
+            self.links.wrote()
+            self.links.sign()

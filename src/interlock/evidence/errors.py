@@ -1,0 +1,233 @@
+"""What can be wrong with evidence, one class and one exit code per kind.
+
+    exit  code                 class                 what it means
+    10    malformed_line       LineMalformed         a line is not what the room writes
+    11    torn_tail            TailTorn              the last line has no end
+    12    index_mismatch       IndexMismatch         lines were dropped, added or swapped
+    13    leaf_mismatch        LeafMismatch          an event was edited
+    14    projection_mismatch  ProjectionMismatch    a line's copies differ from its event
+    15    head_signature       HeadSignatureInvalid   a head is not signed by a trusted key
+    16    root_mismatch        RootMismatch          history before a head was rewritten
+    17    truncated            LedgerTruncated       a head covers more than there is
+    18    head_order           HeadOrderBroken       the heads contradict each other
+    19    saved_head_mismatch  SavedHeadMismatch     an auditor's head is not on this log
+    20    log_mismatch         LogMismatch           the export is not the database's log
+    21    unsigned             LedgerUnsigned        there is no head at all
+    22    missing_file         FileMissing           a file to verify is not there
+    23    proof_rejected       ProofRejected         a proof does not hold
+    24    envelope_rejected    EnvelopeRejected      an attestation does not hold
+
+A note that is refused outside `verify_export` is a `NoteRejected` (exit 15, with a finer code). What concerns a caller
+and not the evidence (a missing key, a head that may not be signed) belongs to the kernel's families and exit codes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from interlock.kernel.errors import Conflict, Failed, Invalid, NotFound, Refused
+
+
+class EvidenceError(Failed):
+    """The evidence does not hold."""
+
+    code = "evidence_error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "", *, hint: str = "", index: int | None = None, line: int | None = None) -> None:
+        """Take the sentence and the place: `index` counts entries from 0, `line` counts a file's lines from 1."""
+        super().__init__(message, hint=hint)
+        self.index = index
+        self.line = line
+        if index is not None:
+            self.message = f"entry {index} (line {line}): {self.message}"
+        elif line is not None:
+            self.message = f"head on line {line}: {self.message}"
+        self.args = (self.message,)
+
+
+class LineMalformed(EvidenceError):
+    """The line is not what the export writes."""
+
+    code = "malformed_line"
+    exit_code = 10
+
+
+class TailTorn(EvidenceError):
+    """The last line has no end: its writing was interrupted, or it was cut."""
+
+    code = "torn_tail"
+    exit_code = 11
+
+
+class IndexMismatch(EvidenceError):
+    """The line stands at another place than its index says: lines were dropped, added or swapped."""
+
+    code = "index_mismatch"
+    exit_code = 12
+
+
+class LeafMismatch(EvidenceError):
+    """The event was edited: its hash is not the line's leaf_hash."""
+
+    code = "leaf_mismatch"
+    exit_code = 13
+
+
+class ProjectionMismatch(EvidenceError):
+    """The line's copies of the event's fields differ from the event."""
+
+    code = "projection_mismatch"
+    exit_code = 14
+
+
+class HeadSignatureInvalid(EvidenceError):
+    """The head is not signed by a trusted key."""
+
+    code = "head_signature"
+    exit_code = 15
+
+
+class RootMismatch(EvidenceError):
+    """History before a signed head was rewritten."""
+
+    code = "root_mismatch"
+    exit_code = 16
+
+
+class LedgerTruncated(EvidenceError):
+    """A signed head covers more entries than the ledger has."""
+
+    code = "truncated"
+    exit_code = 17
+
+
+class HeadOrderBroken(EvidenceError):
+    """The signed heads contradict each other."""
+
+    code = "head_order"
+    exit_code = 18
+
+
+class SavedHeadMismatch(EvidenceError):
+    """A head that an auditor saved is not on this log."""
+
+    code = "saved_head_mismatch"
+    exit_code = 19
+
+
+class LogMismatch(EvidenceError):
+    """The export is not the database's log."""
+
+    code = "log_mismatch"
+    exit_code = 20
+
+
+class LedgerUnsigned(EvidenceError):
+    """No signed head vouches for this ledger."""
+
+    code = "unsigned"
+    exit_code = 21
+    default_hint = "sign the log's present state (`interlock evidence head`), then export again"
+
+
+class FileMissing(EvidenceError):
+    """A file that verification needs is not there."""
+
+    code = "missing_file"
+    exit_code = 22
+
+
+class ProofRejected(EvidenceError):
+    """The proof does not hold."""
+
+    code = "proof_rejected"
+    exit_code = 23
+
+
+class EnvelopeRejected(EvidenceError):
+    """The attestation's envelope does not hold."""
+
+    code = "envelope_rejected"
+    exit_code = 24
+
+
+class NoteRejected(EvidenceError):
+    """The signed note does not hold."""
+
+    code = "note_rejected"
+    exit_code = 15
+
+
+class NoteMalformed(NoteRejected):
+    """This is not a signed note."""
+
+    code = "note_malformed"
+
+
+class SignatureInvalid(NoteRejected):
+    """A trusted key's signature does not fit the note's text."""
+
+    code = "signature_invalid"
+
+
+class NoteUntrusted(NoteRejected):
+    """No trusted key signed this note."""
+
+    code = "note_untrusted"
+
+
+class HeadMalformed(NoteRejected):
+    """The note's text is not a tree head."""
+
+    code = "head_malformed"
+
+
+class FrontierMalformed(EvidenceError):
+    """The stored bytes are not a tree's frontier."""
+
+    code = "frontier_malformed"
+
+
+class EventMalformed(Invalid):
+    """This leaf is not the canonical JSON of an event."""
+
+    code = "event_malformed"
+
+
+class KeyMalformed(Invalid):
+    """This is not an Ed25519 key in the expected form."""
+
+    code = "key_malformed"
+
+
+class KeyMissing(NotFound):
+    """There is no such key."""
+
+    code = "key_missing"
+
+
+class KeyExists(Conflict):
+    """There is a key already, and a key is never overwritten."""
+
+    code = "key_exists"
+
+
+class KeyUnsafe(Refused):
+    """Others than the owner can reach this key."""
+
+    code = "key_unsafe"
+
+
+class HeadRefused(Conflict):
+    """The log does not extend its last signed head, so no new head is signed."""
+
+    code = "head_refused"
+    default_hint = "the database was restored or edited; verify the last export against it before anything else"
+
+
+class EntryNotCovered(Conflict):
+    """No signed head covers this entry yet."""
+
+    code = "entry_not_covered"
+    default_hint = "sign the log's present state first: interlock evidence head"

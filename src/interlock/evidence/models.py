@@ -1,0 +1,95 @@
+"""The words of the room: what is read, signed and reported. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from interlock.kernel.canonical import Json
+
+
+class LoggedEvent(TypedDict):
+    """One leaf, read: these eight keys and no other."""
+
+    correlation_id: str | None
+    key: str | None
+    """The idempotency key of a fact whose owner is a file."""
+    kind: str
+    payload: Mapping[str, Json]
+    principal: str
+    subject: str
+    time: str
+    """As `kernel.clock.to_text` writes it."""
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One checked line of the exported ledger."""
+
+    index: int
+    """The leaf's place in the log, from 0."""
+    leaf: bytes
+    """The canonical JSON of the event: what the log's tree is built over."""
+    leaf_hash: bytes
+    event: LoggedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class TreeHead:
+    """A log's state: its first `size` leaves have this root."""
+
+    origin: str
+    """The log's name, unique among logs: a schema-less URL by custom."""
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedHead:
+    """A head as the log keeps it for ever."""
+
+    size: int
+    root: bytes
+    at: int
+    """When it was signed, in milliseconds since the epoch: the log's own word, not covered by the signature."""
+    note: str
+    """The signed note that says the same; it alone is proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedNote:
+    """A note of which at least one signature is by a trusted key, and none by a trusted key is wrong."""
+
+    text: str
+    verified: tuple[str, ...]
+    """The trusted keys that signed it, as `name+keyid`, in the note's order."""
+    unknown: int
+    """How many signatures are by keys that nobody here knows; they say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an attestation is about (an in-toto ResourceDescriptor with a name and digests)."""
+
+    name: str
+    digest: Mapping[str, str]
+    """Algorithm to lower-case hex, e.g. `{"sha256": "…"}` or `{"gitCommit": "…"}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a successful verification found."""
+
+    entries: int
+    root: str
+    """The whole ledger's root, hex."""
+    heads: int
+    """How many signed heads were checked, saved ones included."""
+    last_head: int
+    """The size that the largest checked head covers."""
+    uncovered: int
+    """Entries after it."""
+    caveats: tuple[str, ...]
+    """What this verification can not say, as sentences."""

@@ -1,0 +1,40 @@
+"""What the room needs of a log, and who may keep a head. Storage fulfils both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from interlock.evidence.models import SignedHead
+
+
+class LogReader(Protocol):
+    """Reads the sealed log. Leaves are dense: indexes 0 to `size() - 1`, none missing, none ever changed."""
+
+    def size(self) -> int:
+        """Return how many leaves are sealed."""
+        ...
+
+    def leaves(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the leaf bytes of `start <= index < end` in order."""
+        ...
+
+    def leaf_hashes(self, end: int) -> Sequence[bytes]:
+        """Return the first `end` leaf hashes, 32 bytes each."""
+        ...
+
+    def heads(self) -> Sequence[SignedHead]:
+        """Return every head ever signed, by rising size."""
+        ...
+
+    def last_head(self) -> SignedHead | None:
+        """Return the head of the largest size, if one was ever signed."""
+        ...
+
+
+class HeadWriter(Protocol):
+    """Keeps signed heads."""
+
+    def add_head(self, head: SignedHead) -> None:
+        """Keep a head; the same head a second time changes nothing."""
+        ...

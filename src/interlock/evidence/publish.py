@@ -1,0 +1,48 @@
+"""Putting a file in its place whole or not at all: a temporary file beside it, fsync, one atomic step, fsync again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
+    """Write `chunks` to `path`, in the place of what was there. Raises OSError; then nothing has changed."""
+    with _written_beside(path, chunks, mode) as fresh:
+        fresh.replace(path)
+
+
+def create(path: Path, data: bytes, *, mode: int) -> None:
+    """Write `data` to `path`, which must not exist (FileExistsError). Raises OSError; then nothing has changed.
+
+    A link takes the name, because rename(2) would overwrite.
+    """
+    with _written_beside(path, [data], mode) as fresh:
+        os.link(fresh, path)
+
+
+@contextmanager
+def _written_beside(path: Path, chunks: Iterable[bytes], mode: int) -> Generator[Path]:
+    """Give a complete, synced temporary file in the same folder; afterwards it is gone, and the folder synced."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,217 @@
+"""The command-line door of runs: `interlock run`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Protocol, cast
+
+import typer
+
+from interlock.doors.cli import answer, call, house, note, table
+from interlock.kernel.clock import to_text
+from interlock.runs.models import MAY_BECOME, LogLine, Run, RunStatus, Step
+from interlock.runs.results import Results
+from interlock.runs.service import Runs
+
+door = typer.Typer(help="Runs: carry out what was approved, and see what came of it.", no_args_is_help=True)
+
+_LOG_PAGE = 1000
+_FOLLOW_SECONDS = 0.3
+
+RunId = Annotated[str, typer.Argument(metavar="ID")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the event.")]
+
+
+class _House(Protocol):
+    @property
+    def runs(self) -> Runs: ...
+
+    @property
+    def results(self) -> Results: ...
+
+
+def _runs() -> Runs:
+    return house(_House).runs
+
+
+@door.command("create")
+def create(
+    approved_id: Annotated[str, typer.Argument(metavar="APPROVED_ID")],
+    priority: Annotated[str, typer.Option(help="P0, P1 or P2.")] = "P1",
+) -> None:
+    """Make a run from an approved record; a worker takes it up."""
+    run = _runs().create(call().actor(), approved_id, priority=priority)
+    call().wrote()
+    answer(_shown(run), [f"{run.id}  {run.status.value}  {run.item_id}"])
+
+
+@door.command("list")
+def list_runs(
+    status: Annotated[RunStatus | None, typer.Option(help="Only runs that stand so.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+) -> None:
+    """List runs, newest first."""
+    rows = [_shown(run) for run in _runs().list(status=status, limit=limit)]
+    table(rows, ("id", "status", "reason", "attempt", "item_id", "approved_id", "created_at"), empty="no runs")
+
+
+@door.command("show")
+def show(run_id: RunId) -> None:
+    """Show a run: its steps, its result, its checks."""
+    run, steps = _runs().get(run_id), _runs().steps(run_id)
+    answer(_shown(run) | {"steps": [_step(step) for step in steps]}, _lines(run, [_step(step) for step in steps]))
+
+
+@door.command("log")
+def log(
+    run_id: RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    after: Annotated[int, typer.Option(min=0, help="Only lines numbered above this.")] = 0,
+) -> None:
+    """Show a run's log."""
+    shown: list[dict[str, Any]] = []
+    while True:
+        run = _runs().get(run_id)
+        while lines := _runs().log(run_id, after=after, limit=_LOG_PAGE):
+            after = lines[-1].line
+            if call().as_json:
+                shown += [_line(line, run) for line in lines]
+            else:
+                answer(None, [f"{to_text(line.ts_ms)} {line.source:9} {line.msg}" for line in lines])
+        if not follow or MAY_BECOME.final(run.status) or run.status is RunStatus.ERROR:
+            break
+        sys.stdout.flush()
+        time.sleep(_FOLLOW_SECONDS)
+    if call().as_json:
+        answer(shown)
+
+
+@door.command("diff")
+def diff(run_id: RunId) -> None:
+    """Print the patch that a run brought about; it fits `git apply`."""
+    sys.stdout.buffer.write(_runs().patch(run_id))
+
+
+@door.command("apply")
+def apply(
+    run_id: RunId,
+    repo: Annotated[Path | None, typer.Option("--repo", help="Another repository than the run's own.")] = None,
+    into_tree: Annotated[
+        bool, typer.Option("--into-tree", help="Merge into the clean working tree instead of making a branch.")
+    ] = False,
+) -> None:
+    """Bring a run's result to the user's repository, as the branch interlock/ID."""
+    applied = house(_House).results.apply(call().actor(), run_id, repository=repo, into_tree=into_tree)
+    call().wrote()
+    where = f"branch {applied.branch}" if applied.branch else f"{len(applied.files)} files in the working tree"
+    answer(
+        {
+            "id": run_id,
+            "status": "applied",
+            "repository": str(applied.repository),
+            "branch": applied.branch,
+            "changed": applied.changed,
+        },
+        [f"{run_id} applied to {applied.repository}: {where}" + ("" if applied.changed else " (was there already)")],
+    )
+
+
+@door.command("cancel")
+def cancel(run_id: RunId, reason: Reason = "") -> None:
+    """Stop a run for good; its whole process tree ends."""
+    run = _runs().cancel(call().actor(), run_id, reason=reason)
+    call().wrote()
+    answer(_shown(run), [f"{run.id} -> {run.status.value}"])
+
+
+@door.command("retry")
+def retry(run_id: RunId) -> None:
+    """Do a run in error anew, if its approval still holds."""
+    run = _runs().retry(call().actor(), run_id)
+    call().wrote()
+    answer(_shown(run), [f"{run.id} -> {run.status.value}"])
+
+
+@door.command("wait")
+def wait(
+    run_id: RunId, seconds: Annotated[float, typer.Option("--seconds", min=0, help="Give up after this.")] = 3600
+) -> None:
+    """Wait until a run has ended; exit 0 if it is done, 1 if not."""
+    deadline = time.monotonic() + seconds
+    while True:
+        run = _runs().get(run_id)
+        if MAY_BECOME.final(run.status) or run.status is RunStatus.ERROR or time.monotonic() > deadline:
+            break
+        time.sleep(min(_FOLLOW_SECONDS, seconds))
+    answer(_shown(run), [f"{run.id}  {run.status.value}" + (f"  {run.reason}" if run.reason else "")])
+    if run.status is not RunStatus.DONE:
+        note(f"error: {run.id} is {run.status.value}: {run.message or run.reason or 'not ended yet'}")
+        raise typer.Exit(1)
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "status": run.status.value,
+        "reason": run.reason,
+        "message": run.message,
+        "approved_id": run.approved_id,
+        "item_id": run.item_id,
+        "attempt": run.attempt,
+        "created_at": to_text(run.created_ms),
+        "created_by": run.created_by,
+        "started_at": to_text(run.started_ms) if run.started_ms is not None else None,
+        "ended_at": to_text(run.ended_ms) if run.ended_ms is not None else None,
+        "correlation_id": run.correlation_id,
+        "result": run.result,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name.value,
+        "fence": step.fence,
+        "started_at": to_text(step.started_ms),
+        "ended_at": to_text(step.ended_ms) if step.ended_ms is not None else None,
+        "duration_ms": step.ended_ms - step.started_ms if step.ended_ms is not None else None,
+        "output": step.output,
+    }
+
+
+def _line(line: LogLine, run: Run) -> dict[str, Any]:
+    return {
+        "line": line.line,
+        "ts": to_text(line.ts_ms),
+        "level": line.level,
+        "source": line.source,
+        "msg": line.msg,
+        "correlation_id": run.correlation_id,
+    }
+
+
+def _lines(run: Run, steps: list[dict[str, Any]]) -> list[str]:
+    result = cast("dict[str, Any]", run.result or {})
+    lines = [
+        f"{run.id}  {run.status.value}" + (f"  {run.reason}: {run.message}" if run.reason else ""),
+        f"  approved    {run.approved_id}",
+        f"  item        {run.item_id}, attempt {run.attempt}",
+    ]
+    lines += [
+        f"  step        {step['name']:9}{step['duration_ms'] if step['duration_ms'] is not None else '…'} ms"
+        for step in steps
+    ]
+    if result:
+        ended = f"exit {result['exit_code']}" if result["exit_code"] is not None else f"signal {result['signal']}"
+        lines += [f"  agent       {ended}, containment {result['containment']}"]
+        lines += [f"  result      {result['commit'] or 'nothing changed'}"]
+        lines += [
+            f"  file        {file['status']} {file['path']} +{file['added']} -{file['deleted']}"
+            for file in result["files"]
+        ]
+        lines += [
+            f"  check       {'passed' if check['passed'] else 'FAILED'}  {' '.join(check['command'])}"
+            for check in result["checks"]
+        ]
+    return lines

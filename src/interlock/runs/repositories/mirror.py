@@ -1,0 +1,286 @@
+"""The mirror: Interlock's own bare copy of a repository, `<folder>/<16 hex of its source>.git`.
+
+It holds what was approved (`refs/interlock/base/<a_id>`) and what came of it (`refs/interlock/runs/…`), and is all that
+a run needs once the commit is pinned: the user's repository may then move, be rewritten or disappear.
+
+An agent of the same operating system user can write into it where there is no namespace to hide it. Our own commands
+see only its objects and refs (standin.py); what the agents' own git would read there is compared with the bytes we
+wrote, and put back, before every use; and a commit's objects are hashed again before a worktree is made of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from interlock.kernel.errors import InterlockError
+from interlock.runs.repositories.errors import (
+    BaseCommitGone,
+    CommitNotInMirror,
+    MalformedName,
+    MalformedSource,
+    MirrorDamaged,
+    NotARepository,
+    RepositoryMissing,
+    RepositoryNotAFolder,
+)
+from interlock.runs.repositories.foreign_files import plain_content, remove_tree
+from interlock.runs.repositories.git import Git, Place
+from interlock.runs.repositories.locks import locked
+from interlock.runs.repositories.remote import as_path, fetch_url, is_url
+from interlock.runs.repositories.source import locate, opened
+from interlock.runs.repositories.standin import RAW_ATTRIBUTES, Storage, configuration, stand_in
+from interlock.runs.repositories.transfer import boundary, existing, send
+
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.|lock\b))*(?<!\.)")
+_FORMATS = ("sha1", "sha256")
+_FOLDERS = ("objects/pack", "objects/info", "refs/heads", "refs/interlock", "worktrees", "info")
+
+_PACKS = 40
+
+# Read by the agents' own git in their worktrees: no collection of garbage there may drop what another run needs.
+_SETTINGS = {
+    "core.bare": "true",
+    "core.filemode": "true",
+    "core.hookspath": "/dev/null",
+    "core.logallrefupdates": "false",
+    "gc.auto": "0",
+    "gc.pruneexpire": "never",
+    "gc.worktreepruneexpire": "never",
+    "maintenance.auto": "false",
+}
+# What makes a git folder read something else; we never write these.
+_FOREIGN = (
+    "branches",
+    "commondir",
+    "config.worktree",
+    "gitdir",
+    "hooks",
+    "info/exclude",
+    "info/grafts",
+    "info/sparse-checkout",
+    "objects/info/alternates",
+    "objects/info/http-alternates",
+    "remotes",
+)
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it can be one part of a path and of a ref, else raise `MalformedName`."""
+    if len(name) > len("x" * 100) or not _NAME.fullmatch(name):
+        raise MalformedName(f"{name[:100]!a} can not name a worktree or a ref")
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrors:
+    """All mirrors of one state folder."""
+
+    git: Git
+    folder: Path
+    """`<state>/mirrors`."""
+    lock_timeout_s: float = 120.0
+    fetch_timeout_s: float = 1800.0
+    on_restored: Callable[[str, tuple[str, ...]], None] = lambda _source, _names: None
+    """Told the source and the names of what was found changed in its mirror and put back: someone tampered."""
+
+    def open(self, source: str, object_format: str = "sha1") -> Mirror:
+        """Return the mirror of a source (`RepositoryFacts.source`, or a URL); it is made when it is first used."""
+        if object_format not in _FORMATS:
+            raise MalformedSource(f"{object_format!a} is no object format")
+        key = hashlib.sha256(os.fsencode(f"{object_format}\n{source}")).hexdigest()[:16]
+        return Mirror(self, self.folder / f"{key}.git", source, object_format)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The mirror of one repository."""
+
+    home: Mirrors
+    folder: Path
+    source: str
+    object_format: str
+
+    @property
+    def git(self) -> Git:
+        """What runs git for this mirror."""
+        return self.home.git
+
+    @contextmanager
+    def locked(self) -> Generator[Place]:
+        """Hold the mirror alone, mended, and yield a stand-in of it. Raises `MirrorBusy`, `MirrorDamaged`."""
+        with self._lock() as lock:
+            self._mend()
+            with stand_in(self.git, self._storage()) as place:
+                yield replace(place, keep_open=(lock,))
+
+    @contextmanager
+    def opened(self, head: str | None = None) -> Generator[Place]:
+        """Yield a stand-in of the mended mirror, its HEAD at a commit, without holding it: for reading."""
+        with self._lock():
+            self._mend()
+        storage = self._storage()
+        with stand_in(self.git, replace(storage, head=head or storage.head)) as place:
+            yield place
+
+    def fetch(self, commit: str, *, pin: str) -> bool:
+        """Bring a commit with its history, unless it is here, and pin it at `refs/interlock/base/<pin>`.
+
+        Says whether it had to be brought. Idempotent. Raises `BaseCommitGone` when neither the mirror nor the source
+        has it, `ObjectsMissing` for a partial clone, `RemoteUnreachable`.
+        """
+        ref = f"refs/interlock/base/{checked_name(pin)}"
+        with self.locked() as place:
+            here = bool(existing(self.git, place, [commit]))
+            if not here:
+                self._bring(place, commit)
+            self._set(place, ref, commit)
+        return not here
+
+    def keep(self, ref: str, commit: str | None, *, made_in: Place | None = None, on: str = "") -> None:
+        """Let a ref below refs/interlock/ hold a commit (None: nothing), wherever it pointed before; idempotent.
+
+        A commit that is not here yet is copied from the object folder of `made_in`; `on` is its parent.
+        """
+        if not ref.startswith("refs/interlock/"):
+            raise MalformedName(f"{ref!a} is not below refs/interlock/")
+        for part in ref.split("/"):
+            checked_name(part)
+        with self.locked() as place:
+            if made_in is not None and commit is not None and not existing(self.git, place, [commit]):
+                send(self.git, made_in, place, wants=[commit], haves=[on], timeout_s=self.home.fetch_timeout_s)
+                self._tidy(place)
+            self._set(place, ref, commit)
+
+    def require(self, place: Place, commit: str) -> None:
+        """Hash again every object of a commit's tree.
+
+        Raises `CommitNotInMirror` if the commit is not here, `MirrorDamaged` if anything of it is lost or forged: git
+        itself trusts the name of an object that it reads.
+        """
+        if not existing(self.git, place, [commit]):
+            raise CommitNotInMirror(f"the mirror of {self.source} does not hold {commit}")
+        hashed = self.git.run(
+            place, "rev-list", "--quiet", "--no-walk", "--verify-objects", commit, codes=(0, 1, 128), timeout_s=600
+        )
+        # For a wrong hash git only complains: its exit code stays 0.
+        if hashed.code != 0 or hashed.told:
+            raise MirrorDamaged(f"{self.folder}: {hashed.told.strip()[-300:]}")
+
+    def _lock(self) -> AbstractContextManager[int]:
+        self.home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return locked(self.folder.with_suffix(".lock"), timeout_s=self.home.lock_timeout_s)
+
+    def _storage(self) -> Storage:
+        return Storage(folder=self.folder, object_format=self.object_format)
+
+    def _files(self) -> dict[str, bytes]:
+        return {
+            "HEAD": b"ref: refs/heads/interlock-none\n",
+            "config": configuration(self.object_format, _SETTINGS),
+            "description": os.fsencode(f"Interlock's mirror of {as_path(self.source)}\n"),
+            "info/attributes": RAW_ATTRIBUTES,
+        }
+
+    def _make(self) -> None:
+        """Make the folder, whole or not at all."""
+        for unfinished in self.home.folder.glob(f".{self.folder.name}~*"):
+            remove_tree(unfinished)
+        new = self.home.folder / f".{self.folder.name}~{os.getpid()}"
+        new.mkdir(mode=0o700)
+        for name in _FOLDERS:
+            (new / name).mkdir(parents=True)
+        for name, content in self._files().items():
+            (new / name).write_bytes(content)
+        new.rename(self.folder)
+
+    def _mend(self) -> None:
+        """Put back what only we write, and tell who wants to know."""
+        if not self.folder.is_dir():
+            self._make()
+        for name in ("objects", "refs", *_FOLDERS):
+            folder = self.folder / name
+            folder.mkdir(exist_ok=True)
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise MirrorDamaged(f"{folder} is not a folder of its own")
+        foreign = [name for name in _FOREIGN if os.path.lexists(self.folder / name)]
+        for name in foreign:
+            remove_tree(self.folder / name)
+        changed = [name for name, content in self._files().items() if plain_content(self.folder / name) != content]
+        for name in changed:
+            self._write(name, self._files()[name])
+        if foreign or changed:
+            self.home.on_restored(self.source, (*changed, *foreign))
+
+    def _write(self, name: str, content: bytes) -> None:
+        target = self.folder / name
+        if target.is_dir() and not target.is_symlink():
+            remove_tree(target)
+        fresh = self.folder / f"{name}.interlock"
+        remove_tree(fresh)
+        fresh.write_bytes(content)
+        fresh.rename(target)
+
+    def _bring(self, place: Place, commit: str) -> None:
+        # Packs are written only while the mirror is held, so these are what a kill left.
+        for unfinished in (self.folder / "objects/pack").glob("tmp_*"):
+            remove_tree(unfinished)
+        if is_url(self.source):
+            fetch_url(
+                self.git,
+                self._storage(),
+                url=self.source,
+                commit=commit,
+                keep_open=place.keep_open,
+                timeout_s=self.home.fetch_timeout_s,
+            )
+        else:
+            self._bring_local(place, commit)
+        if not existing(self.git, place, [commit]):
+            raise BaseCommitGone(f"{self.source} no longer has the commit {commit}")
+
+    def _bring_local(self, place: Place, commit: str) -> None:
+        try:
+            found = locate(self.git, as_path(self.source))
+        except (RepositoryMissing, RepositoryNotAFolder, NotARepository) as error:
+            raise _gone(commit, error) from error
+        with opened(self.git, found) as theirs:
+            if not existing(self.git, theirs, [commit]):
+                return
+            ends = boundary(found.storage.folder)
+            had = existing(self.git, place, ends)
+            haves = self._haves(place, theirs)
+            send(self.git, theirs, place, wants=[commit], haves=haves, timeout_s=self.home.fetch_timeout_s)
+            self._end_at(existing(self.git, place, ends) - had)
+
+    def _haves(self, place: Place, theirs: Place) -> set[str]:
+        # Below the end of a shallow history the source may have what we do not: then nothing is taken as had.
+        if boundary(self.folder):
+            return set()
+        ours = self.git.run(place, "for-each-ref", "--format=%(objectname)", "refs/interlock").line.split()
+        return existing(self.git, theirs, ours)
+
+    def _end_at(self, commits: set[str]) -> None:
+        if commits:
+            ends = sorted(boundary(self.folder) | commits)
+            self._write("shallow", "".join(f"{one}\n" for one in ends).encode())
+
+    def _set(self, place: Place, ref: str, commit: str | None) -> None:
+        # Only we write these refs, and only while we hold the mirror: a lock that is there was left by a kill.
+        (self.folder / f"{ref}.lock").unlink(missing_ok=True)
+        self.git.run(place, "update-ref", *(("-d", ref) if commit is None else (ref, commit)))
+
+    def _tidy(self, place: Place) -> None:
+        # Every run adds a pack; git looks through all of them. This joins small ones and drops no object.
+        if sum(1 for _ in (self.folder / "objects/pack").glob("*.pack")) > _PACKS:
+            self.git.run(place, "repack", "--geometric=2", "-d", "-q", "-n", timeout_s=self.home.fetch_timeout_s)
+
+
+def _gone(commit: str, error: InterlockError) -> BaseCommitGone:
+    return BaseCommitGone(f"the commit {commit} was never pinned, and now {error.message}")

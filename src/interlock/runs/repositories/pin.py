@@ -1,0 +1,32 @@
+"""Which commit a piece of work means: looked up once, before anybody is asked to approve it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from interlock.approval.errors import RepositoryDirty
+from interlock.approval.models import Work
+from interlock.runs.repositories.git import Git
+from interlock.runs.repositories.remote import is_url
+from interlock.runs.repositories.source import inspect, resolve
+
+
+def pinned(work: Work) -> Work:
+    """Return the work with its repository's one name and the full commit id; raises what is wrong with either.
+
+    Without a base that its author named, the repository must be clean: what is not committed would not be run.
+    """
+    if work.repository is None or work.base_commit is not None:
+        return work
+    with tempfile.TemporaryDirectory(prefix="interlock-git-") as scratch:
+        git = Git(scratch=Path(scratch))
+        source = work.repository
+        if not is_url(source):
+            facts = inspect(git, source)
+            source = facts.source
+            if facts.dirty and work.base_ref is None:
+                raise RepositoryDirty(f"{facts.path} has changes that are not committed")
+        commit, _ = resolve(git, work.repository, work.base_ref or "HEAD")
+    return replace(work, repository=source, base_commit=commit)

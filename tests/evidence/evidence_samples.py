@@ -1,0 +1,89 @@
+"""Small logs, keys and files for the evidence tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from interlock.evidence.models import SignedHead
+from interlock.evidence.note import Signer
+from interlock.evidence.service import Evidence
+from interlock.evidence.tree import leaf_hash
+from interlock.kernel.canonical import Json, canonical
+
+ORIGIN = "evidence.example/workspace-1"
+NOON = 1_795_262_400_000
+
+
+def signer(number: int = 1, name: str = ORIGIN) -> Signer:
+    """Make a signer that is the same in every run."""
+    return Signer(name, Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32))
+
+
+def event(number: int, **changes: Json) -> dict[str, Json]:
+    plain: dict[str, Json] = {
+        "correlation_id": f"cli-{number}",
+        "key": None,
+        "kind": "run.step_completed",
+        "payload": {"run_id": "r_01K9ABCDEFGHJKMNPQRSTVWXYZ", "step": "collect", "number": number, "note": "é ✓"},
+        "principal": "service:worker@host",
+        "subject": "r_01K9ABCDEFGHJKMNPQRSTVWXYZ",
+        "time": "2026-11-21T08:00:00.125Z",
+        "version": 1,
+    }
+    return {**plain, **changes}
+
+
+def leaf(number: int, **changes: Json) -> bytes:
+    return canonical(event(number, **changes))
+
+
+@dataclass
+class MemoryLog:
+    """A log in memory: reads and keeps heads."""
+
+    data: list[bytes] = field(default_factory=list[bytes])
+    signed: list[SignedHead] = field(default_factory=list[SignedHead])
+
+    def size(self) -> int:
+        return len(self.data)
+
+    def leaves(self, start: int, end: int) -> Iterator[bytes]:
+        return iter(self.data[start:end])
+
+    def leaf_hashes(self, end: int) -> Sequence[bytes]:
+        return [leaf_hash(data) for data in self.data[:end]]
+
+    def heads(self) -> Sequence[SignedHead]:
+        return tuple(self.signed)
+
+    def last_head(self) -> SignedHead | None:
+        return self.signed[-1] if self.signed else None
+
+    def add_head(self, head: SignedHead) -> None:
+        self.signed.append(head)
+
+
+def room(log: MemoryLog, by: Signer | None = None) -> Evidence:
+    """Open the room over a log with one key."""
+    key = by or signer()
+    return Evidence(log=log, heads=log, verifiers=(key.verifier(),), now=lambda: NOON, origin=ORIGIN, signer=key)
+
+
+def signed_log(*sizes: int, after: int = 0) -> MemoryLog:
+    """Make a log with a head at each of these sizes, and some entries after the last."""
+    log = MemoryLog()
+    for size in sizes:
+        log.data.extend(leaf(number) for number in range(log.size(), size))
+        room(log).head()
+    log.data.extend(leaf(number) for number in range(log.size(), log.size() + after))
+    return log
+
+
+def exported(log: MemoryLog, folder: Path) -> tuple[Path, Path]:
+    """Export a log; return the paths of ledger and heads."""
+    room(log).export(folder)
+    return folder / "ledger.jsonl", folder / "heads.jsonl"

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.runs.containment.trees import Mode
+
+
+@pytest.fixture(params=["require", "never"], ids=["namespaces", "best_effort"])
+def mode(request: pytest.FixtureRequest) -> Mode:
+    return request.param
