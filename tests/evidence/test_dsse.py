@@ -97,7 +97,7 @@ def changed(**changes: Any) -> bytes:  # noqa: ANN401 - broken on purpose
         changed(signatures=[{}]),
         changed(signatures=[{"keyid": 1, "sig": ""}]),
         changed(signatures=[{"keyid": "00000000", "sig": "%"}]),
-        changed(signatures=[{"keyid": "00000000", "sig": ""}] * 101),
+        changed(signatures=[{"keyid": "00000000", "sig": ""}] * 100 + json.loads(seal(BODY, [ALICE]))["signatures"]),
     ],
 )
 def test_what_is_not_formed_like_an_envelope_is_refused(envelope: bytes) -> None:
@@ -120,6 +120,7 @@ def restated(**changes: Any) -> bytes:  # noqa: ANN401 - broken on purpose
         restated(extra=True),
         restated(predicate="gone"),
         restated(predicate="text"),
+        restated(predicate={"é": 1}),
         restated(predicateType=1),
         restated(subject=[]),
         restated(subject=["a"]),

@@ -87,6 +87,7 @@ KEPT = render_head(SignedHead(size=7, root=ROOT, at=NOON, note="note\n"))
         b"",
         b"[]\n",
         b"7\n",
+        b"[" * 50_000 + b"\n",
         KEPT[:-1],
         b" " + KEPT,
         KEPT.replace(b'"size":7', b'"size":"7"'),

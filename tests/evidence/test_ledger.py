@@ -213,6 +213,14 @@ def test_a_line_that_the_export_would_not_write_is_malformed(line: bytes) -> Non
     assert (told.value.code, told.value.exit_code) == ("malformed_line", 10)
 
 
+def test_a_right_line_of_an_event_that_is_too_large_is_malformed() -> None:
+    data = leaf(7, payload={"body": "x" * MAX_LEAF_BYTES})
+    digest = leaf_hash(data).hex()
+    fields = json.loads(LINE) | {"event": json.loads(data), "leaf_hash": digest, "reference": f"sha256:{digest}"}
+    with pytest.raises(LineMalformed, match="at most 32768 bytes"):
+        read_line(canonical(fields | {"payload": fields["event"]["payload"]}) + b"\n", 7)
+
+
 def test_a_line_without_an_end_is_torn() -> None:
     with pytest.raises(TailTorn, match=r"^entry 7 \(line 8\)"):
         read_line(LINE[:-1], 7)

@@ -99,6 +99,7 @@ GOOD = line("alice.example", ALICE.verifier().key_id + ALICE.sign(b"text\n"))
         f"text\n\n{GOOD[:-1]}",
         f"text\n\n{GOOD}\n",
         f"text\n\n{GOOD}{GOOD[:-1]} \n",
+        f"text\n\n{GOOD}— carol.example AAAAAAAA!",
         f"te\txt\n\n{GOOD}",
         f"text\r\n\n{GOOD}",
         f"te\0xt\n\n{GOOD}",

@@ -309,6 +309,18 @@ def test_no_cut_and_no_insertion_goes_unseen(tmp_path: Path, name: str, data: st
     assert failure(tmp_path).exit_code in range(10, 23)
 
 
+def test_an_endless_line_is_refused_without_reading_it_whole(export: Path) -> None:
+    with (export / "ledger.jsonl").open("r+b") as ledger:
+        ledger.truncate(0)
+        ledger.truncate(50_000_000)
+    tracemalloc.start()
+    error = failure(export)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (error.code, error.index) == ("malformed_line", 0)
+    assert peak < 2_000_000
+
+
 def test_memory_stays_flat_however_long_the_ledger_is(tmp_path: Path) -> None:
     exported(signed_log(4000, after=4000), tmp_path)
     size = (tmp_path / "ledger.jsonl").stat().st_size

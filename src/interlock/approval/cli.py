@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -337,11 +338,11 @@ def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
     if data.get("context"):
         lines.append(f"  context     {json.dumps(data['context'], ensure_ascii=False)}")
     lines += [
-        f"  command     {' '.join(map(_quoted, command)) if command is not None else 'none: waits for an external session'}",
+        f"  command     {shlex.join(command) if command is not None else 'none: waits for an external session'}",
         f"  repository  {terms['repository'] or 'none'}",
         f"  base        {terms['base_commit'] or 'none'}",
     ]
-    lines += [f"  check       {' '.join(map(_quoted, check))}" for check in cast("list[list[str]]", terms["checks"])]
+    lines += [f"  check       {shlex.join(check)}" for check in cast("list[list[str]]", terms["checks"])]
     lines += [
         f"  network     {'yes' if terms['network'] else 'no'}",
         f"  environment {', '.join(cast('list[str]', terms['environment'])) or 'nothing beyond the usual'}",
@@ -350,9 +351,3 @@ def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
     if data.get("expires_at"):
         lines.append(f"  expires     {data['expires_at']}")
     return [*lines, f"  digest      {data['digest']}"]
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from interlock.access.models import Actor
-
 House = TypeVar("House")
 
 
@@ -24,8 +22,8 @@ class Call:
     """One call of the program."""
 
     as_json: bool
-    actor: Callable[[], Actor]
-    """Proves who calls, when a verb asks."""
+    actor: Callable[[], Any]
+    """Proves who calls, when a verb asks: an `access.models.Actor`, from a room that stands above this one."""
     root: Callable[[], Path]
     """Finds the workspace; raises `WorkspaceMissing`."""
     app: Callable[[], Any]
@@ -101,4 +99,4 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - JSON of any shape
 
 def _shown(text: str) -> str:
     """Make a text safe for a terminal: control characters of an agent or an author never reach it as such."""
-    return "".join(c if c.isprintable() or c in "\t" else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)

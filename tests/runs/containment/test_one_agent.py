@@ -96,6 +96,7 @@ def test_supervisor_and_keeper_hold_no_file_of_the_worker(mode: Mode, tmp_path: 
         os.set_inheritable(canary.fileno(), True)  # noqa: FBT003 - positional only
         with launch(shell("echo ready; read line < /dev/zero", mode=mode)) as run:
             wait_for_output(run, b"ready")
+            run.wait_started(DEADLINE_SECONDS)
             held = {
                 os.readlink(entry)  # noqa: PTH115 - `Path` would take the pipe's name for a path
                 for pid in (run.supervisor_pid, *children(run.supervisor_pid))

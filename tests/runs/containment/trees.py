@@ -48,9 +48,9 @@ def shell(script: str, *, mode: Mode = "require", **more: Any) -> Spec:
     return spec("sh", "-c", script, mode=mode, **more)
 
 
-def python(program: str, *, mode: Mode = "require", **more: Any) -> Spec:
-    """Return a specification for a Python program."""
-    return spec(*PYTHON, program, mode=mode, **more)
+def python(program: str, *arguments: object, mode: Mode = "require", **more: Any) -> Spec:
+    """Return a specification for a Python program and its arguments."""
+    return spec(*PYTHON, program, *map(str, arguments), mode=mode, **more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from interlock.runs.repositories import Collected, Git, Mirror, Mirrors, Worktree, Worktrees, collect, inspect, remove_tree
-
-HOOKS = (
-    "applypatch-msg commit-msg fsmonitor-watchman post-applypatch post-checkout post-commit post-index-change post-merge"
-    " post-receive post-rewrite post-update pre-applypatch pre-auto-gc pre-commit pre-merge-commit pre-push pre-receive"
-    " pre-rebase prepare-commit-msg proc-receive push-to-checkout reference-transaction sendemail-validate update"
+from interlock.runs.repositories import (
+    Collected,
+    Git,
+    Mirror,
+    Mirrors,
+    Worktree,
+    Worktrees,
+    collect,
+    inspect,
+    remove_tree,
 )
+
+HOOKS = """
+applypatch-msg commit-msg fsmonitor-watchman post-applypatch post-checkout post-commit post-index-change post-merge
+post-receive post-rewrite post-update pre-applypatch pre-auto-gc pre-commit pre-merge-commit pre-push pre-receive
+pre-rebase prepare-commit-msg proc-receive push-to-checkout reference-transaction sendemail-validate update
+"""
 NOBODY = 65534
 AT = 1_795_000_000_000
 IDENTITY = {
@@ -54,12 +64,12 @@ class World:
         assert ran.returncode == 0 or not ok, ran.stderr.decode()
         return os.fsdecode(ran.stdout).rstrip("\n")
 
-    def repository(self, name: str = "repo", object_format: str = "sha1") -> Path:
+    def repository(self, name: str = "repo", object_format: str = "sha1", readme: bytes = b"read me\n") -> Path:
         """Make a repository with one commit of `README` and `src/app.py`."""
         repo = self.tmp / name
         repo.mkdir(parents=True)
         self.sh("init", "-q", "-b", "main", f"--object-format={object_format}", cwd=repo)
-        self.commit(repo, {"README": b"read me\n", "src/app.py": b"print(1)\nprint(2)\nprint(3)\n"})
+        self.commit(repo, {"README": readme, "src/app.py": b"print(1)\nprint(2)\nprint(3)\n"})
         return repo
 
     def commit(self, repo: Path, files: Mapping[str, bytes | None], message: str = "work") -> str:
@@ -185,7 +195,7 @@ def digest(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            found[str(path.relative_to(folder))] = f"-> {os.readlink(path)}"
+            found[str(path.relative_to(folder))] = f"-> {path.readlink()}"
         elif path.is_file():
             found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
@@ -196,7 +206,9 @@ def slow_git(folder: Path, word: str, does: str) -> str:
     real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
     folder.mkdir()
     wrapper = folder / "git"
-    wrapper.write_text(f'#!/bin/sh\nfor a in "$@"; do [ "$a" = {word} ] && {{ {does}; break; }}; done\nexec {real} "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nfor a in "$@"; do [ "$a" = {word} ] && {{ {does}; break; }}; done\nexec {real} "$@"\n'
+    )
     wrapper.chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
 

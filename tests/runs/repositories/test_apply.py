@@ -107,8 +107,7 @@ def test_a_repository_that_lost_the_base_gets_its_history_too(world: World) -> N
     repo = world.repository()
     run, commit = finished(world, repo)
     shutil.rmtree(repo)
-    world.repository()
-    world.commit(repo, {"other": b"an unrelated history\n"})
+    world.repository(readme=b"an unrelated history\n")
     apply(run, commit, repo, "interlock/r_1")
     assert world.sh("show", "interlock/r_1:new/file", cwd=repo) == "new"
     world.sh("fsck", "--strict", cwd=repo)
@@ -119,8 +118,7 @@ def test_a_repository_that_can_not_be_completed_gets_no_branch(world: World) -> 
     world.commit(repo, {"second": b"2\n"})
     world.sh("clone", "-q", "--depth=1", f"file://{repo}", "short", cwd=world.tmp)
     run, commit = finished(world, world.tmp / "short")
-    other = world.repository("other")
-    world.commit(other, {"README": b"unrelated\n"})
+    other = world.repository("other", readme=b"an unrelated history\n")
     with pytest.raises(ObjectsMissing):
         apply(run, commit, other, "interlock/r_1")
     assert "interlock" not in world.sh("for-each-ref", cwd=other)

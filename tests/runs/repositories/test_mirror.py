@@ -180,6 +180,10 @@ def test_only_refs_of_interlock_are_kept(world: World) -> None:
 
 def test_what_was_changed_in_a_mirror_is_put_back_and_told(world: World) -> None:
     told: list[tuple[str, tuple[str, ...]]] = []
+
+    def hear(source: str, names: tuple[str, ...]) -> None:
+        told.append((source, names))
+
     repo = world.repository()
     mirror, base = world.pinned(repo)
     good = digest(mirror.folder)
@@ -189,12 +193,10 @@ def test_what_was_changed_in_a_mirror_is_put_back_and_told(world: World) -> None
     (mirror.folder / "HEAD").symlink_to("/etc/passwd")
     (mirror.folder / "objects/info/alternates").write_text("/elsewhere\n")
     (mirror.folder / "commondir").write_text("/elsewhere\n")
-    heard = replace(world.mirrors, on_restored=lambda source, names: told.append((source, names)))
+    heard = replace(world.mirrors, on_restored=hear)
     heard.open(mirror.source).fetch(base, pin="a_1")
     assert digest(mirror.folder) == good
-    assert told == [
-        (str(repo), ("HEAD", "config", "info/attributes", "commondir", "hooks", "objects/info/alternates"))
-    ]
+    assert told == [(str(repo), ("HEAD", "config", "info/attributes", "commondir", "hooks", "objects/info/alternates"))]
     heard.open(mirror.source).fetch(base, pin="a_1")
     assert len(told) == 1
 
@@ -259,9 +261,10 @@ def test_a_made_mirror_is_whole_or_absent(world: World, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     mirror = world.mirrors.open("/one")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", killed)
-        mirror.keep("refs/interlock/runs/r_1", None)
+        with pytest.raises(KeyboardInterrupt):
+            mirror.keep("refs/interlock/runs/r_1", None)
     assert not list(world.mirrors.folder.glob("*.git"))
     mirror.keep("refs/interlock/runs/r_1", None)
     assert mirror.folder.is_dir()

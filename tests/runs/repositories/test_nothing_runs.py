@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from git_world import Run, World, digest, evil_settings, write
 
-from interlock.kernel.errors import InterlockError
 from interlock.runs.repositories import Mirror, apply_result, inspect, resolve
 
 EVERYTHING = b"*.x filter=evil diff=evil merge=evil\n*.y filter=longevil\n"
@@ -114,7 +112,7 @@ def test_what_an_agent_plants_in_the_mirror_runs_neither_for_us_nor_for_the_next
 
 
 def test_planting_after_the_mirror_was_looked_at_is_too_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    mended = Mirror._mend
+    mended = Mirror._mend  # pyright: ignore[reportPrivateUsage] - the race is between this and what follows it
 
     def raced(self: Mirror) -> None:
         mended(self)
@@ -259,17 +257,17 @@ def test_submodules_stay_as_they_are_unless_their_folder_goes(world: World) -> N
     }
 
 
-def test_a_remote_named_like_the_mirror_is_not_used(world: World) -> None:
+def test_an_address_that_the_configuration_turns_into_a_program_is_not_used(world: World) -> None:
     repo = world.repository()
     run = world.started(repo)
     write(run.path, {"new": b""})
     commit = str(run.collected().commit)
     evil = world.evil("exit 1")
     with (repo / ".git/config").open("a") as config:
-        config.write(f'[remote "{run.mirror.folder}"]\n\tuploadpack = {evil}\n\turl = ext::{evil}\n')
-        config.write(f'[url "ext::{evil}"]\n\tinsteadOf = /\n')
+        config.write(f'[protocol "ext"]\n\tallow = always\n[url "ext::{evil} "]\n\tinsteadOf = {world.tmp}\n')
     springs(world, "fetch", str(run.mirror.folder), cwd=repo)
-    with suppress(InterlockError):
-        inspect(world.git, repo)
+    write(repo, {"second": b""})
+    world.sh("commit", "-q", "--allow-empty", "-m", "second", cwd=repo)
+    world.mirrors.open(str(repo)).fetch(inspect(world.git, repo).head_commit, pin="a_2")
     assert apply_result(run.mirror, commit=commit, base=run.base, repository=repo, branch="b").changed
     assert not world.mark.exists(), world.mark.read_text()

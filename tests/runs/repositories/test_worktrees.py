@@ -55,7 +55,7 @@ def test_modes_and_links_are_kept_and_submodules_are_empty_folders(world: World)
     world.commit(repo, {})
     run = world.started(repo)
     assert os.access(run.path / "tool", os.X_OK)
-    assert os.readlink(run.path / "link") == "/etc/passwd"
+    assert (run.path / "link").readlink() == Path("/etc/passwd")
     assert list((run.path / "lib").iterdir()) == []
 
 
@@ -155,8 +155,8 @@ def test_pruning_keeps_the_living_and_takes_all_else(world: World) -> None:
     write(world.tmp / "state/scratch/git-dead", {"config": b""})
     pruned = world.worktrees.prune(world.mirrors, lambda: {"r_1-1"})
     assert (pruned.removed, pruned.left) == (("r_2-1", "r_3-1", "r_4-1"), ())
-    assert sorted(os.listdir(world.worktrees.root)) == [".r_1-1~abc", "r_1-1"]
-    assert os.listdir(run.mirror.folder / "worktrees") == ["r_1-1"]
+    assert sorted(entry.name for entry in world.worktrees.root.iterdir()) == [".r_1-1~abc", "r_1-1"]
+    assert [entry.name for entry in (run.mirror.folder / "worktrees").iterdir()] == ["r_1-1"]
     assert not list((world.tmp / "state/scratch").iterdir())
     assert world.sh("status", "--porcelain", cwd=run.path) == ""
 

@@ -7,10 +7,12 @@ Whatever the worker says while the agent is not yet running ends the attempt.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import signal
+import stat
 import sys
 
 from interlock.runs.containment import agent, keeper, processes
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from interlock.runs.containment.line import Line
     from interlock.runs.containment.wire import BirthJson, SpecJson, ViewJson
 
+_COPY_BYTES = 1 << 20
 _LINUX = sys.platform.startswith("linux")
 
 
@@ -68,11 +71,32 @@ def _open_streams(spec: SpecJson) -> agent.Streams:
     if not os.path.isdir(spec["cwd"]):
         raise Refusal("cwd_missing", f"There is no folder {spec['cwd']} to start the agent in.")
     try:
-        stdin = os.open(spec["stdin_file"], os.O_RDONLY | os.O_CLOEXEC)
+        stdin = _prompt(spec["stdin_file"])
     except OSError as error:
         raise Refusal("stdin_file_missing", f"{spec['stdin_file']} can't be opened: {error.strerror}.") from error
     seen = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if _LINUX else None
     return agent.Streams(stdin=stdin, stdout=spec["stdout_fd"], stderr=spec["stderr_fd"], processes=seen)
+
+
+def _prompt(path: str) -> int:
+    """Open what the agent reads as its input; of a file it gets a copy.
+
+    Through /proc/self/fd it could open the file itself again, for writing, and past everything that its view denies.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a named pipe must not hold us up
+    kind = os.fstat(descriptor).st_mode
+    if not _LINUX or not stat.S_ISREG(kind):
+        os.set_blocking(descriptor, True)
+        return descriptor
+    copy = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    while os.sendfile(copy, descriptor, None, _COPY_BYTES):
+        pass
+    os.close(descriptor)
+    fcntl.fcntl(
+        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    )
+    os.lseek(copy, 0, os.SEEK_SET)
+    return copy
 
 
 def _without_namespaces(spec: SpecJson, streams: agent.Streams, line: Line, notes: list[str]) -> Newborn:

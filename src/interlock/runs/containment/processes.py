@@ -96,7 +96,8 @@ def descendants(root: int) -> list[int]:
 def tree(marker: str) -> list[int]:
     """Return the processes of a run that can be found from this one: marked, or below this process; never this one.
 
-    Direct children come last and freshest: whoever forks and exits all the time is hard to meet, but becomes one.
+    Direct children are looked up last and stand first: whoever forks and exits all the time is hard to meet, but he
+    becomes one of them.
     """
     me = os.getpid()
     found = {*descendants(me), *marked(marker)}

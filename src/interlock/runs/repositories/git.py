@@ -72,7 +72,7 @@ _ENVIRONMENT = {
 }
 
 _CHUNK = 1 << 16
-_CREDENTIALS = re.compile(r"://[^/\s@]+@")
+_CREDENTIALS = re.compile(r"://[^/\s]+@")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 

@@ -31,7 +31,7 @@ from interlock.runs.repositories.errors import (
     RepositoryNotAFolder,
 )
 from interlock.runs.repositories.foreign_files import plain_content, remove_tree
-from interlock.runs.repositories.git import Git, Place
+from interlock.runs.repositories.git import Git, Place, redacted
 from interlock.runs.repositories.locks import locked
 from interlock.runs.repositories.remote import as_path, fetch_url, is_url
 from interlock.runs.repositories.source import locate, opened
@@ -91,10 +91,13 @@ class Mirrors:
     """Told the source and the names of what was found changed in its mirror and put back: someone tampered."""
 
     def open(self, source: str, object_format: str = "sha1") -> Mirror:
-        """Return the mirror of a source (`RepositoryFacts.source`, or a URL); it is made when it is first used."""
+        """Return the mirror of a source (`RepositoryFacts.source`, or a URL); it is made when it is first used.
+
+        A password in a URL is no part of the name, so it may change.
+        """
         if object_format not in _FORMATS:
             raise MalformedSource(f"{object_format!a} is no object format")
-        key = hashlib.sha256(os.fsencode(f"{object_format}\n{source}")).hexdigest()[:16]
+        key = hashlib.sha256(os.fsencode(f"{object_format}\n{redacted(source)}")).hexdigest()[:16]
         return Mirror(self, self.folder / f"{key}.git", source, object_format)
 
 
@@ -106,6 +109,11 @@ class Mirror:
     folder: Path
     source: str
     object_format: str
+
+    @property
+    def name(self) -> str:
+        """The source as it may be shown: without a password."""
+        return redacted(as_path(self.source))
 
     @property
     def git(self) -> Git:
@@ -165,7 +173,7 @@ class Mirror:
         itself trusts the name of an object that it reads.
         """
         if not existing(self.git, place, [commit]):
-            raise CommitNotInMirror(f"the mirror of {self.source} does not hold {commit}")
+            raise CommitNotInMirror(f"the mirror of {self.name} does not hold {commit}")
         hashed = self.git.run(
             place, "rev-list", "--quiet", "--no-walk", "--verify-objects", commit, codes=(0, 1, 128), timeout_s=600
         )
@@ -184,7 +192,7 @@ class Mirror:
         return {
             "HEAD": b"ref: refs/heads/interlock-none\n",
             "config": configuration(self.object_format, _SETTINGS),
-            "description": os.fsencode(f"Interlock's mirror of {as_path(self.source)}\n"),
+            "description": os.fsencode(f"Interlock's mirror of {self.name}\n"),
             "info/attributes": RAW_ATTRIBUTES,
         }
 
@@ -216,7 +224,7 @@ class Mirror:
         for name in changed:
             self._write(name, self._files()[name])
         if foreign or changed:
-            self.home.on_restored(self.source, (*changed, *foreign))
+            self.home.on_restored(self.name, (*changed, *foreign))
 
     def _write(self, name: str, content: bytes) -> None:
         target = self.folder / name
@@ -243,7 +251,7 @@ class Mirror:
         else:
             self._bring_local(place, commit)
         if not existing(self.git, place, [commit]):
-            raise BaseCommitGone(f"{self.source} no longer has the commit {commit}")
+            raise BaseCommitGone(f"{self.name} no longer has the commit {commit}")
 
     def _bring_local(self, place: Place, commit: str) -> None:
         try:

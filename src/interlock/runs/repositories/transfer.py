@@ -1,7 +1,7 @@
 """Move commits between git folders as packs: from the user's repository to the mirror, and results back.
 
 `pack-objects` feeding `index-pack`, instead of `git fetch`: a fetch runs upload-pack inside the other repository with
-that one's configuration, and looks in ours for remotes of that name (`remote.<url>.uploadpack` is a program).
+that one's configuration, and a configuration can turn any address into a program (`url.ext::….insteadOf`).
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from interlock.runs.repositories.standin import private_folder
 from interlock.runs.repositories.transfer import send
 
 _UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "index.lock")
+_LOOKED = ("not uptodate", "would be overwritten", "would be removed", "would lose", "index.lock")
+"""What git says when it stops before writing anything."""
 _MERGES_TREES = (2, 38)
 
 
@@ -46,6 +48,7 @@ def change_working_tree(git: Git, found: LocalRepository, ours: Place, *, commit
             return ()
         change = _Change(git, here, top, old, new)
         change.refuse_filtered(aside)
+        change.rehearse(replace(aside, work_tree=top, index=_copied(here.index, private)))
         send(git, aside, theirs, wants=[new], haves=[old], timeout_s=git.timeout_s)
         change.make()
         return change.paths(aside)
@@ -59,6 +62,13 @@ def _refuse_unready(git: Git, here: Place, found: LocalRepository) -> None:
     changed = [line[3:] for line in git.run(here, "status", *options).out.split(b"\0") if line]
     if changed:
         raise WorkingTreeDirty(f"{found.folder} has uncommitted changes: {_listed(changed)}")
+
+
+def _copied(index: Path | None, private: Path) -> Path:
+    copy = private / "index"
+    if index is not None and index.exists():
+        copy.write_bytes(index.read_bytes())
+    return copy
 
 
 def _tree(git: Git, place: Place, commit: str) -> str:
@@ -112,20 +122,27 @@ class _Change:
         if named:
             raise FilteredPaths(f"these pass through a git filter: {_listed(named)}")
 
-    def make(self) -> None:
-        """Write files and index; on any failure put back what was written."""
-        added = self.paths(self.here, "--diff-filter=A")
+    def rehearse(self, place: Place) -> None:
+        """Raise `ApplyConflict` if a file that nobody committed would be lost.
+
+        With a copy of the index and without writing: git looks at everything first. So what fails after it is the disk.
+        """
+        added = self.paths(place, "--diff-filter=A")
         if in_the_way := [path for path in added if os.path.lexists(self._full(path))]:
             raise ApplyConflict(f"untracked files are in the way: {_listed(in_the_way)}")
-        self.git.run(self.here, "update-index", "-q", "--refresh", codes=(0, 1))
-        # First a rehearsal that looks at everything and writes nothing, so that a file which somebody saved just now
-        # is a conflict. What fails after it is the disk, and then files may be half written.
-        rehearsed = self.git.run(self.here, "read-tree", "-m", "-u", "-n", self.old, self.new, codes=range(256))
+        self.git.run(place, "update-index", "-q", "--refresh", codes=(0, 1))
+        rehearsed = self.git.run(place, "read-tree", "-m", "-u", "-n", self.old, self.new, codes=range(256))
         if rehearsed.code != 0:
             raise ApplyConflict(f"git refuses: {rehearsed.told.strip()[-300:]}")
+
+    def make(self) -> None:
+        """Write files and index; on any failure put back what was written."""
+        self.git.run(self.here, "update-index", "-q", "--refresh", codes=(0, 1))
         done = self.git.run(self.here, "read-tree", "-m", "-u", self.old, self.new, codes=range(256))
         if done.code != 0:
-            self._put_back(added)
+            if any(words in done.told for words in _LOOKED):
+                raise ApplyConflict(f"git refuses: {done.told.strip()[-300:]}")
+            self._put_back(self.paths(self.here, "--diff-filter=A"))
             raise ApplyFailed(f"git could not write the working tree: {done.told.strip()[-300:]}")
 
     def _put_back(self, added: tuple[bytes, ...]) -> None:

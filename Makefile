@@ -1,0 +1,56 @@
+# Every target sets up what it needs. Only python3.11, git and make have to be there.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+READY := .venv/.ready
+export UV_PYTHON_DOWNLOADS := never
+export UV_LINK_MODE := copy
+
+.PHONY: help
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: demo
+demo: $(READY) ## See the main job on this very repository: draft, approve, run, prove, tamper (under a minute)
+	@$(BIN)/python demo/main_job.py
+
+.PHONY: up
+up: $(READY) ## Make a workspace in ./workspace and carry out its runs until Ctrl-C
+	@$(BIN)/interlock init workspace
+	@echo "In another terminal: cd workspace && ../$(BIN)/interlock draft create --help"
+	@$(BIN)/interlock worker --workspace workspace
+
+.PHONY: test
+test: $(READY) ## Run every test, on SQLite and on a PostgreSQL of its own
+	@$(BIN)/pytest -q -n 2 --dist worksteal
+
+.PHONY: check
+check: $(READY) ## Format, lint, types, layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/pyright --warnings
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended without thought
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: bench
+bench: $(READY) ## Measure, side by side with the limit or a peer, and print one table (about six minutes)
+	@$(BIN)/python -m benchmarks
+
+.PHONY: setup
+setup: $(READY) ## Make .venv and install from the lock
+
+$(READY): pyproject.toml uv.lock
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): apt-get install python3.11" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "There is no git: apt-get install git" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv || { echo "$(PYTHON) can not make a virtual environment: apt-get install python3.11-venv" >&2; rm -rf .venv; exit 1; }
+	@$(BIN)/uv --version 2>/dev/null | grep -q ' $(UV_VERSION)' || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv sync --locked --quiet --python $(BIN)/python
+	@touch $(READY)
+
+.PHONY: clean
+clean: ## Take away everything that was made here
+	rm -rf .venv .demo workspace .pytest_cache .ruff_cache .hypothesis
