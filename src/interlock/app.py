@@ -321,6 +321,7 @@ class _Heads:
 
 def create_workspace(root: Path, actor: Actor, *, database_url: str, replace: bool) -> list[Made]:
     """Make a workspace, or complete one; everything that is there is kept and reported."""
+    from interlock.storage.evidence import StoredLog
     from interlock.workspace.events import WorkspaceCreated
     from interlock.workspace.service import Made, backed_up, checked_address, make_files, make_folders, make_keys
 
@@ -333,13 +334,12 @@ def create_workspace(root: Path, actor: Actor, *, database_url: str, replace: bo
     house = Interlock.at(root)
     origin = f"interlock.local/{house.new_ulid().lower()}"
     fresh = house.database.create(origin)
-    made.append(Made(layout.database, "created" if fresh else "kept"))
-    if not fresh:
-        from interlock.storage.evidence import StoredLog
-
-        origin = StoredLog(house.database).origin()
+    if not house.settings.database.url:
+        made.append(Made(layout.database, "created" if fresh else "kept"))
+    log = StoredLog(house.database)
+    origin = log.origin()
     made += make_keys(layout, origin, actor.principal.name)
-    if fresh:
+    if log.size() == 0:
         house.tell(actor, WorkspaceCreated(subject="workspace", origin=origin))
         house.approval.set_plan(actor, EMPTY_PLAN)
     house.windows.catch_up(actor)

@@ -136,7 +136,8 @@ def _exec(spec: SpecJson, birth: int) -> None:
                 worst = error
     number = worst.errno if worst else errno.ENOENT
     if number in _NOT_FOUND:
-        tell(birth, {"refused": "agent_command_not_found", "message": f"There is no command {command!r}."})
+        message = f"There is no command {command!r}, or not the program that its first line names."
+        tell(birth, {"refused": "agent_command_not_found", "message": message})
     elif number in _NOT_EXECUTABLE:
         why = os.strerror(number)
         tell(birth, {"refused": "agent_command_not_executable", "message": f"{command!r} can't be run: {why}."})

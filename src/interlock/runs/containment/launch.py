@@ -6,7 +6,6 @@ pipe and the supervisor kills the tree. (So does a child that this process *fork
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from interlock.runs.containment.output import Stream
     from interlock.runs.containment.spec import Spec
-    from interlock.runs.containment.wire import EndedJson, EndReason, GitMode, Mode, RefusedJson, StartedJson
+    from interlock.runs.containment.wire import EndedJson, EndReason, GitMode, Mode, RefusedJson, SpecJson, StartedJson
 
 _SUPERVISOR = Path(__file__).with_name(processes.SUPERVISOR_FILE)
 _LOADER_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -69,29 +68,33 @@ def launch(spec: Spec) -> Contained:
 
     Raises `SupervisorFailed` if not even that can be started; why an *agent* did not start comes from `wait_started`.
     """
-    stdout_read, stdout = os.pipe()
-    stderr_read, stderr = os.pipe()
+    pipes: list[int] = []
     try:
+        for _ in range(4):
+            pipes += os.pipe()
+        control, _, _, status, _, stdout, _, stderr = pipes
         supervisor = subprocess.Popen(  # noqa: S603 - our own program with a marker; the agent's command is not in it
             [sys.executable, "-I", "-S", str(_SUPERVISOR), spec.run_marker],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=control,
+            stdout=status,
             stderr=subprocess.DEVNULL,
             pass_fds=(stdout, stderr),
             env=_environment(spec.run_marker),
             cwd="/",
             start_new_session=True,  # a Ctrl-C in the worker's terminal is the worker's to interpret
-            bufsize=0,
         )
     except OSError as error:
-        os.close(stdout_read)
-        os.close(stderr_read)
+        for pipe in pipes:
+            os.close(pipe)
         raise SupervisorFailed(f"The supervisor can't be started: {error}.") from error
-    finally:
-        os.close(stdout)
-        os.close(stderr)
-    order = json.dumps(spec.as_json(stdout_fd=stdout, stderr_fd=stderr)).encode() + b"\n"
-    return Contained(supervisor, order, marker=spec.run_marker, outputs={stdout_read: "stdout", stderr_read: "stderr"})
+    for pipe in (control, status, stdout, stderr):
+        os.close(pipe)
+    _, control, status, _, stdout_read, _, stderr_read, _ = pipes
+    run = Contained(
+        supervisor, control, status, Output({stdout_read: "stdout", stderr_read: "stderr"}), spec.run_marker
+    )
+    run.begin(spec.as_json(stdout_fd=stdout, stderr_fd=stderr))
+    return run
 
 
 def _environment(marker: str) -> dict[str, str]:
@@ -104,20 +107,26 @@ class Contained:
     """One agent in containment. `stop`, `kill` and `close` may be called from any thread, at any time, repeatedly."""
 
     def __init__(
-        self, supervisor: subprocess.Popen[bytes], order: bytes, *, marker: str, outputs: dict[int, Stream]
+        self, supervisor: subprocess.Popen[bytes], control: int, status: int, output: Output, marker: str
     ) -> None:
-        """Take the supervisor, tell it what to do, and listen to it in a thread of its own."""
+        """Take the supervisor, the pipes to and from it, and the agent's output; `launch` makes these."""
         self.marker = marker
         self.supervisor_pid = supervisor.pid
         self._supervisor = supervisor
+        self._control = [control]  # empty once closed
+        self._control_lock = threading.Lock()
+        self._output = output
         self._news = threading.Condition()
         self._started: Started | None = None
         self._last: Ended | InterlockError | None = None
-        self._control_lock = threading.Lock()
-        self._output = Output(outputs)
-        self._send(order)
-        self._listener = threading.Thread(target=self._listen, name=f"containment {marker}", daemon=True)
+        self._listener = threading.Thread(
+            target=self._listen, args=(status,), name=f"containment {marker}", daemon=True
+        )
         self._listener.start()
+
+    def begin(self, order: SpecJson) -> None:
+        """Tell the supervisor what to do; `launch` has done it."""
+        self._send(json.dumps(order).encode() + b"\n")
 
     def wait_started(self, timeout: float | None = None) -> Started:
         """Return once the agent's program runs; raises why it does not, or `TookTooLong` after `timeout` seconds."""
@@ -161,8 +170,9 @@ class Contained:
     def close(self) -> None:
         """Let go: kill what still runs, wait until it is gone (at most 15 s), and close every descriptor."""
         with self._control_lock:
-            if self._supervisor.stdin:
-                self._supervisor.stdin.close()
+            for control in self._control:
+                os.close(control)
+            self._control.clear()
         self._listener.join(_CLOSING_MAY_TAKE_SECONDS)
         self._output.close()
 
@@ -173,22 +183,19 @@ class Contained:
         self.close()
 
     def _send(self, orders: bytes) -> None:
-        control = self._supervisor.stdin
         with self._control_lock:
-            if control is None or control.closed:
-                return
-            try:
-                while orders:
-                    orders = orders[control.write(orders) or 0 :]
-            except BrokenPipeError:
-                return  # the supervisor is gone, and the listener says so
+            for control in self._control:
+                try:
+                    while orders:
+                        orders = orders[os.write(control, orders) :]
+                except BrokenPipeError:
+                    return  # the supervisor is gone, and the listener says so
 
-    def _listen(self) -> None:
+    def _listen(self, status: int) -> None:
         """Read the status pipe to its end, and see to it that there is a last word, spoken when nothing is left."""
-        status = self._supervisor.stdout
         since = time.monotonic()
         last: Ended | InterlockError | None = None
-        with io.BufferedReader(status) as lines:  # pyright: ignore[reportArgumentType] - raw, because of bufsize=0
+        with open(status, "rb") as lines:
             for line in lines:
                 news = _understood(line)
                 if isinstance(news, Started):

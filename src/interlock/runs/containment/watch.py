@@ -27,6 +27,8 @@ _KEEPER_MAY_TAKE_SECONDS = 2.0
 
 def main() -> None:
     """Follow one specification from stdin to the end of its agent, and exit."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a worker's own way with signals is inherited, and would deafen us
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     line = Line()
     spec = line.read_spec()
     if spec is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
-import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from interlock.access.models import Actor
@@ -56,7 +56,7 @@ class SqliteDatabase:
             connection = self._open(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
             if fresh:
                 self.path.chmod(0o600)
-                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA journal_mode = WAL")
             self._upgrade(connection, origin)
         self._upgraded = True
         self._local.full = connection
@@ -184,23 +184,32 @@ class SqliteDatabase:
         if version == 0 and origin is None:
             raise NotADatabase(f"{self.path} was not made by Interlock")
         if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-            backup = self.path.with_name(f"{self.path.name}.schema-{version}.backup")
-            if not backup.exists():
-                shutil.copyfile(self.path, backup)
-                backup.chmod(0o600)
+            self._back_up(connection, version)
         _begin(connection)
         try:
             version = _schema(connection)
+            made = version == 0
             for number, name, script in migrations(_DIALECT):
                 if number > version:
                     _apply(connection, number, name, script, self._now())
-            if origin is not None:
+            if made:
                 connection.execute("INSERT INTO log_state VALUES (1, ?, ?)", (origin, Frontier().encode()))
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
+
+    def _back_up(self, connection: sqlite3.Connection, version: int) -> None:
+        """Copy the database beside itself, whole whatever others write meanwhile; an older backup is kept."""
+        path = self.path.with_name(f"{self.path.name}.schema-{version}.backup")
+        if path.exists():
+            return
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+        with closing(sqlite3.connect(unfinished)) as backup:
+            unfinished.chmod(0o600)
+            connection.backup(backup)
+        unfinished.rename(path)
 
     @contextmanager
     def _translated(self) -> Generator[None]:
