@@ -58,6 +58,7 @@ class TailTorn(EvidenceError):
 
     code = "torn_tail"
     exit_code = 11
+    default_hint = "export again"
 
 
 class IndexMismatch(EvidenceError):
@@ -121,6 +122,7 @@ class LogMismatch(EvidenceError):
 
     code = "log_mismatch"
     exit_code = 20
+    default_hint = "export again; if it still differs, the ledger or the database was changed by hand"
 
 
 class LedgerUnsigned(EvidenceError):

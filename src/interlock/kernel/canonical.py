@@ -15,6 +15,8 @@ Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | bool | None
 JsonObject: TypeAlias = "Mapping[str, Json]"
 
 MAX_INTEGER = 2**53 - 1
+MAX_DEPTH = 64
+"""How deep values may be nested: what is written must be readable from any stack."""
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -32,8 +34,10 @@ def digest(value: Json) -> str:
     return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
-def check(value: object, where: str = "$") -> None:
+def check(value: object, where: str = "$", depth: int = 0) -> None:
     """Raise ValueError, naming the place, if `value` can not be told exactly in canonical JSON."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{where[:80]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
         _check_text(value, where)
     elif isinstance(value, int):
@@ -43,10 +47,10 @@ def check(value: object, where: str = "$") -> None:
         for key, inner in cast("Mapping[object, object]", value).items():
             if not isinstance(key, str) or not key.isascii():
                 raise ValueError(f"{where} has a key that is not ASCII text: {key!r}")
-            check(inner, f"{where}.{key}")
+            check(inner, f"{where}.{key}", depth + 1)
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(cast("Sequence[object]", value)):
-            check(inner, f"{where}[{place}]")
+            check(inner, f"{where}[{place}]", depth + 1)
     elif value is not None:
         raise ValueError(f"{where} is a {type(value).__name__}, which canonical JSON does not have")
 

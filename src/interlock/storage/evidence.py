@@ -10,6 +10,7 @@ from typing import Any
 from interlock.evidence.models import SignedHead
 from interlock.evidence.tree import Frontier
 from interlock.storage.database import Database, Row, Transaction
+from interlock.storage.errors import DatabaseDamaged
 
 _PAGE = 1_000
 # Short reads: a long one would hold back the write-ahead log's checkpoint, and with it everybody else.
@@ -81,7 +82,9 @@ class StoredHeads:
 def stored_frontier(transaction: Transaction) -> Frontier:
     """Return the tree's frontier as this transaction sees it."""
     row = transaction.one("log_frontier")
-    return Frontier.decode(bytes(row["frontier"])) if row else Frontier()
+    if row is None:
+        raise DatabaseDamaged("the log's state is gone from the database")
+    return Frontier.decode(bytes(row["frontier"]))
 
 
 def _head(row: Row) -> SignedHead:

@@ -294,7 +294,9 @@ def _seal_batch(connection: Connection) -> int:
         if not waiting:
             return 0
         state = connection.execute("SELECT frontier FROM log_state").fetchone()
-        frontier = Frontier.decode(bytes(state["frontier"]) if state else b"")
+        if state is None:
+            raise DatabaseDamaged("the log's state is gone from the database")
+        frontier = Frontier.decode(bytes(state["frontier"]))
         hashes = [leaf_hash(row["leaf"].encode("utf-8")) for row in waiting]
         connection.execute(
             "INSERT INTO leaf SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[])",
