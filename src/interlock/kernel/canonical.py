@@ -45,14 +45,18 @@ def check(value: object, where: str = "$", depth: int = 0) -> None:
             raise ValueError(f"{where} is a whole number beyond 2^53")
     elif isinstance(value, Mapping):
         for key, inner in cast("Mapping[object, object]", value).items():
-            if not isinstance(key, str) or not key.isascii():
-                raise ValueError(f"{where} has a key that is not ASCII text: {key!r}")
-            check(inner, f"{where}.{key}", depth + 1)
+            check(inner, f"{where}.{_checked_key(key, where)}", depth + 1)
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(cast("Sequence[object]", value)):
             check(inner, f"{where}[{place}]", depth + 1)
     elif value is not None:
         raise ValueError(f"{where} is a {type(value).__name__}, which canonical JSON does not have")
+
+
+def _checked_key(key: object, where: str) -> str:
+    if not isinstance(key, str) or not key.isascii():
+        raise ValueError(f"{where} has a key that is not ASCII text: {key!r}")
+    return key
 
 
 def _check_text(value: str, where: str) -> None:

@@ -76,3 +76,9 @@ def _file(path: bytes, words: list[str], added: bytes, deleted: bytes) -> Change
         deleted=0 if binary else int(deleted),
         binary=binary,
     )
+
+
+def parents(path: bytes) -> Iterator[bytes]:
+    """Yield the folders above a path, the nearest first."""
+    while path := path.rpartition(b"/")[0]:
+        yield path

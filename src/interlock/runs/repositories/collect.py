@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from interlock.runs.repositories.changes import ChangedFile, parse, shown
+from interlock.runs.repositories.changes import ChangedFile, parents, parse, shown
 from interlock.runs.repositories.errors import OutputTooLarge, PatchTooLarge, WorktreeMissing
 from interlock.runs.repositories.foreign_files import plain_content
 from interlock.runs.repositories.git import Git, Place
@@ -182,7 +182,7 @@ class _Files:
         own = self._full(b".git")
         if plain_content(own) != self.worktree.link:
             yield LeftOut(path=b".git", reason="git_file_changed")
-        folders = {parent for path in tracked for parent in _parents(path)} | set(links)
+        folders = {parent for path in tracked for parent in parents(path)} | set(links)
         inside = {folder + b"/" for folder in folders if os.path.lexists(self._full(folder + b"/.git"))}
         for path in sorted({*nested, *inside}):
             yield LeftOut(path=path, reason="nested_repository")
@@ -238,8 +238,3 @@ def _difference(git: Git, here: Place, base: str, tree: str, limit: int) -> tupl
         raise PatchTooLarge(f"the patch is larger than {limit} bytes") from None
     listed = git.run(here, *_DIFF, "-z", "--raw", "--numstat", "--no-abbrev", f"{base}^{{tree}}", tree).out
     return patch, parse(listed)
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path

@@ -145,7 +145,7 @@ class Mirror:
         """
         ref = f"refs/interlock/base/{checked_name(pin)}"
         with self.locked() as place:
-            here = bool(existing(self.git, place, [commit]))
+            here = self._holds(place, commit)
             if not here:
                 self._bring(place, commit)
             self._set(place, ref, commit)
@@ -154,14 +154,14 @@ class Mirror:
     def keep(self, ref: str, commit: str | None, *, made_in: Place | None = None, on: str = "") -> None:
         """Let a ref below refs/interlock/ hold a commit (None: nothing), wherever it pointed before; idempotent.
 
-        A commit that is not here yet is copied from the object folder of `made_in`; `on` is its parent.
+        A new commit is copied from the object folder of `made_in`; `on` is its parent, which is here.
         """
         if not ref.startswith("refs/interlock/"):
             raise MalformedName(f"{ref!a} is not below refs/interlock/")
         for part in ref.split("/"):
             checked_name(part)
         with self.locked() as place:
-            if made_in is not None and commit is not None and not existing(self.git, place, [commit]):
+            if made_in is not None and commit is not None:
                 send(self.git, made_in, place, wants=[commit], haves=[on], timeout_s=self.home.fetch_timeout_s)
                 self._tidy(place)
             self._set(place, ref, commit)
@@ -235,6 +235,11 @@ class Mirror:
         fresh.write_bytes(content)
         fresh.rename(target)
 
+    def _holds(self, place: Place, commit: str) -> bool:
+        """Say whether a ref of ours leads to the commit: then all of it is here, as refs are set last."""
+        left = self.git.run(place, "rev-list", "-1", commit, "--not", "--glob=refs/interlock/*", codes=(0, 128))
+        return left.code == 0 and not left.out
+
     def _bring(self, place: Place, commit: str) -> None:
         # Packs are written only while the mirror is held, so these are what a kill left.
         for unfinished in (self.folder / "objects/pack").glob("tmp_*"):
@@ -261,11 +266,9 @@ class Mirror:
         with opened(self.git, found) as theirs:
             if not existing(self.git, theirs, [commit]):
                 return
-            ends = boundary(found.storage.folder)
-            had = existing(self.git, place, ends)
             haves = self._haves(place, theirs)
             send(self.git, theirs, place, wants=[commit], haves=haves, timeout_s=self.home.fetch_timeout_s)
-            self._end_at(existing(self.git, place, ends) - had)
+            self._end_at(place, boundary(found.storage.folder))
 
     def _haves(self, place: Place, theirs: Place) -> set[str]:
         # Below the end of a shallow history the source may have what we do not: then nothing is taken as had.
@@ -274,10 +277,19 @@ class Mirror:
         ours = self.git.run(place, "for-each-ref", "--format=%(objectname)", "refs/interlock").line.split()
         return existing(self.git, theirs, ours)
 
-    def _end_at(self, commits: set[str]) -> None:
-        if commits:
-            ends = sorted(boundary(self.folder) | commits)
-            self._write("shallow", "".join(f"{one}\n" for one in ends).encode())
+    def _end_at(self, place: Place, ends: set[str]) -> None:
+        """Write down where the history ends: at those ends of the source whose parents did not come."""
+        asked = "".join(f"{one}\n" for one in existing(self.git, place, ends)).encode()
+        if not asked:
+            return
+        told = self.git.run(place, "log", "--no-walk=unsorted", "--format=%H %P", "--stdin", stdin=asked).line
+        families = [line.split() for line in told.splitlines()]
+        here = existing(self.git, place, {one for family in families for one in family[1:]})
+        found = {family[0] for family in families if not here.issuperset(family[1:])}
+        if not found:
+            return
+        lines = sorted(boundary(self.folder) | found)
+        self._write("shallow", "".join(f"{one}\n" for one in lines).encode())
 
     def _set(self, place: Place, ref: str, commit: str | None) -> None:
         # Only we write these refs, and only while we hold the mirror: a lock that is there was left by a kill.
@@ -285,8 +297,12 @@ class Mirror:
         self.git.run(place, "update-ref", *(("-d", ref) if commit is None else (ref, commit)))
 
     def _tidy(self, place: Place) -> None:
-        # Every run adds a pack; git looks through all of them. This joins small ones and drops no object.
-        if sum(1 for _ in (self.folder / "objects/pack").glob("*.pack")) > _PACKS:
+        """Join small packs, dropping no object, unless other agents work here.
+
+        A pack that goes would be missed in a mount of the mirror that is older (overlayfs promises nothing then).
+        """
+        busy = sum(1 for _ in (self.folder / "worktrees").iterdir()) > 1
+        if not busy and sum(1 for _ in (self.folder / "objects/pack").glob("*.pack")) > _PACKS:
             self.git.run(place, "repack", "--geometric=2", "-d", "-q", "-n", timeout_s=self.home.fetch_timeout_s)
 
 

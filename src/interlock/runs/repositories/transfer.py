@@ -12,6 +12,7 @@ from pathlib import Path
 from interlock.runs.repositories.errors import GitFailed, ObjectsMissing
 from interlock.runs.repositories.git import Git, Place
 
+_FEW = 100
 _INCOMPLETE = ("missing", "unable to read", "ould not read", "bad object", "bad tree object", "unable to find")
 
 
@@ -20,15 +21,17 @@ def send(
 ) -> None:
     """Copy what is reachable from `wants` and not from `haves` (commits or trees; `haves` are whole in both places).
 
-    The pack appears in the target at once or not at all. Raises `ObjectsMissing` when the source is incomplete.
+    A kill may leave part of it in the target; so only what a ref leads to may be taken as whole, and the ref is set
+    after this returns. Raises `ObjectsMissing` when the source is incomplete.
     """
     known = [f"^{one}" for one in haves]
     thin = ["--thin"] if known else []
     asked = "".join(f"{one}\n" for one in (*wants, *known)).encode()
+    unpacked = known and _few(git, source, asked, timeout_s)
     try:
         git.pipe(
             (source, ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q", *thin]),
-            (target, ["index-pack", "--stdin", "--fix-thin"]),
+            (target, ["unpack-objects", "-q"] if unpacked else ["index-pack", "--stdin", "--fix-thin"]),
             stdin=asked,
             timeout_s=timeout_s,
         )
@@ -36,6 +39,12 @@ def send(
         if any(words in error.message for words in _INCOMPLETE):
             raise ObjectsMissing(f"the repository lacks objects of the commit: {error.message}") from error
         raise
+
+
+def _few(git: Git, source: Place, asked: bytes, timeout_s: float) -> bool:
+    """Say whether it is too little for a pack: git searches every pack, but finds a loose object by its name."""
+    counted = git.run(source, "rev-list", "--objects", "--stdin", stdin=asked, codes=range(256), timeout_s=timeout_s)
+    return counted.code == 0 and counted.out.count(b"\n") <= _FEW
 
 
 def existing(git: Git, place: Place, commits: Iterable[str]) -> set[str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from interlock.runs.repositories.changes import shown
+from interlock.runs.repositories.changes import parents, shown
 from interlock.runs.repositories.errors import (
     ApplyConflict,
     ApplyFailed,
@@ -127,13 +127,29 @@ class _Change:
 
         With a copy of the index and without writing: git looks at everything first. So what fails after it is the disk.
         """
+        removed = set(self.paths(place, "--diff-filter=D"))
         added = self.paths(place, "--diff-filter=A")
-        if in_the_way := [path for path in added if os.path.lexists(self._full(path))]:
+        if in_the_way := [path for path in added if self._taken(place, path, removed)]:
             raise ApplyConflict(f"untracked files are in the way: {_listed(in_the_way)}")
         self.git.run(place, "update-index", "-q", "--refresh", codes=(0, 1))
         rehearsed = self.git.run(place, "read-tree", "-m", "-u", "-n", self.old, self.new, codes=range(256))
         if rehearsed.code != 0:
             raise ApplyConflict(f"git refuses: {rehearsed.told.strip()[-300:]}")
+
+    def _taken(self, place: Place, path: bytes, removed: set[bytes]) -> bool:
+        """Say whether something that nobody committed is where a new file goes.
+
+        Git itself overwrites what is ignored; an ignored file may be the user's only copy of his secrets.
+        """
+        for one in (*parents(path), path):
+            full = self._full(one)
+            if one in removed or not os.path.lexists(full):
+                continue
+            if os.path.islink(full) or not os.path.isdir(full):  # noqa: PTH112, PTH114 - names may be any bytes
+                return True
+        if not os.path.isdir(self._full(path)):  # noqa: PTH112 - names may be any bytes
+            return False
+        return bool(self.git.run(place, "ls-files", "-z", "--others", "--", f":(top,literal){os.fsdecode(path)}").out)
 
     def make(self) -> None:
         """Write files and index; on any failure put back what was written."""

@@ -117,7 +117,7 @@ CREATE TABLE run (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     approved_id TEXT NOT NULL REFERENCES approved (id),
-    item_id TEXT NOT NULL UNIQUE,
+    item_id TEXT NOT NULL,
     status TEXT NOT NULL,
     reason TEXT,
     message TEXT,
