@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 import typer
 
 from interlock.doors.cli import answer, call, house, note, table
 from interlock.kernel.clock import to_text
 from interlock.runs.models import MAY_BECOME, LogLine, Run, RunStatus, Step
-from interlock.runs.results import Results
 from interlock.runs.service import Runs
+
+if TYPE_CHECKING:
+    from interlock.runs.results import Results
 
 door = typer.Typer(help="Runs: carry out what was approved, and see what came of it.", no_args_is_help=True)
 
