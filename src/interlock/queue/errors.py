@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.kernel.errors import Conflict, NotFound
+from interlock.kernel.errors import Conflict, Invalid, NotFound, Refused, Unreachable
 
 
 class ItemNotFound(NotFound):
@@ -29,3 +29,36 @@ class AttemptsExhausted(Conflict):
     """The item has used all its attempts."""
 
     code = "attempts_exhausted"
+
+
+class MarkdownMissing(NotFound):
+    """There is no Markdown queue here."""
+
+    code = "markdown_missing"
+    default_hint = "name it with --queue, or make a workspace with `interlock init DIR`"
+
+
+class MarkdownMalformed(Invalid):
+    """The Markdown queue can not be read."""
+
+    code = "markdown_malformed"
+    default_hint = "nothing was changed; mend the line"
+
+
+class MarkdownChanged(Conflict):
+    """The Markdown queue was changed in the moment in which it should be written."""
+
+    code = "markdown_changed"
+    default_hint = "nothing was written; do it again"
+
+
+class MarkdownReadOnly(Refused):
+    """The Markdown queue may not be written."""
+
+    code = "markdown_read_only"
+
+
+class MarkdownLocked(Unreachable):
+    """The Markdown queue is held by another process."""
+
+    code = "markdown_locked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,11 @@ def test_a_tree_deeper_than_any_path_or_recursion_is_removed(tmp_path: Path) -> 
         os.close(parent)
         parent = child
     os.close(parent)
-    assert remove_tree(top) == []
-    assert not top.exists()
+    try:
+        assert remove_tree(top) == []
+        assert not top.exists()
+    finally:
+        subprocess.run(["rm", "-rf", top], check=True)  # pytest's own cleaning falls over such a tree
 
 
 def test_links_pipes_and_files_are_removed_and_a_missing_one_is_fine(tmp_path: Path) -> None:
