@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from interlock.kernel.errors import Unreachable
-from interlock.queue.models import Held, Item, WorkerProcess
+from interlock.queue.models import Held, WorkerProcess
 from interlock.queue.service import Queue
 from interlock.runs.containment.processes import is_alive, kill_marked
 from interlock.runs.models import Claim
@@ -63,20 +63,26 @@ class Rescuer:
     """
 
     me: WorkerProcess
-    _seen: dict[tuple[str, int, int], float] = field(default_factory=dict[tuple[str, int, int], float])
+    _silent: dict[tuple[str, int, int], float] = field(default_factory=dict[tuple[str, int, int], float])
+    _looked: float | None = None
 
     def verdicts(self, held: list[Held], now: float) -> list[tuple[Held, str]]:
-        """Return what is to be rescued, each with the reason; `now` is monotonic seconds."""
-        fresh: dict[tuple[str, int, int], float] = {}
+        """Return what is to be rescued, each with the reason; `now` is monotonic seconds.
+
+        Silence is added up from look to look, and no look counts for more than it should have taken: while we were
+        held up ourselves (a stuck writer, a database that was away), nobody else could give a sign of life either.
+        """
+        passed = min(now - self._looked, _RESCUE_SECONDS * 1.5) if self._looked is not None else 0.0
+        silent: dict[tuple[str, int, int], float] = {}
         found: list[tuple[Held, str]] = []
         for each in held:
             sign = (each.item.id, each.item.fence, each.item.beat)
-            fresh[sign] = self._seen.get(sign, now)
+            silent[sign] = self._silent[sign] + passed if sign in self._silent else 0.0
             if self._dead(each):
                 found.append((each, "worker_dead"))
-            elif now - fresh[sign] >= each.item.lease_ms / 1000:
+            elif silent[sign] >= each.item.lease_ms / 1000:
                 found.append((each, "lease_expired"))
-        self._seen = fresh
+        self._silent, self._looked = silent, now
         return found
 
     def _dead(self, each: Held) -> bool:
@@ -100,7 +106,9 @@ class Worker:
     _under_way: dict[str, tuple[Execution, threading.Thread]] = field(
         default_factory=dict[str, tuple[Execution, threading.Thread]]
     )
-    _ended_badly: list[Item] = field(default_factory=list[Item])
+    _astray: bool = False
+    """Whether we may hold items that nobody here carries out: a thread failed, or a claim's answer was lost."""
+    _waiter: Waiter | None = None
     _dirty: threading.Event = field(default_factory=threading.Event)
     _unsigned: bool = False
     _sign_at: float = field(default_factory=lambda: time.monotonic() + _SIGN_SECONDS)
@@ -110,30 +118,40 @@ class Worker:
         """Claim and carry out runs until told to stop; returns how many were carried out."""
         self.tidy()
         rescuer = Rescuer(me=self.me)
-        beat_every = min(_MOST_TICK_SECONDS, self.lease_seconds / _BEATS_PER_LEASE)
-        next_beat = next_rescue = time.monotonic()
-        with self.links.listen() as waiter:
-            while not self.stopping.is_set():
-                try:
-                    now = time.monotonic()
-                    if now >= next_beat:
-                        self._beat()
-                        next_beat = now + beat_every
-                    if now >= next_rescue:
-                        self._rescue(rescuer, now)
-                        next_rescue = now + _RESCUE_SECONDS
-                    self._claim(waiter)
-                    self._catch_up()
-                except Unreachable as error:
-                    _LOG.warning("the database does not answer, trying again: %s", error.message)
-                    self.stopping.wait(_AWAY_SECONDS)
-                    continue
-                if self.once and not self._under_way:
-                    break
-                if waiter.wait(max(0.0, min(next_beat, next_rescue) - time.monotonic())):
-                    self._beat()
+        idle = False
+        while not self.stopping.is_set() and not idle:
+            try:
+                with self.links.listen() as self._waiter:
+                    idle = self._turns(rescuer)
+            except Unreachable as error:
+                self._astray = True
+                _LOG.warning("the database does not answer, trying again: %s", error.message)
+                self.stopping.wait(_AWAY_SECONDS)
         self._leave()
         return self.carried_out
+
+    def _turns(self, rescuer: Rescuer) -> bool:
+        """Work until told to stop (False), or until nothing is left to do (True)."""
+        beat_every = min(_MOST_TICK_SECONDS, self.lease_seconds / _BEATS_PER_LEASE)
+        next_beat = next_rescue = time.monotonic()
+        while not self.stopping.is_set():
+            now = time.monotonic()
+            if now >= next_beat:
+                self._beat()
+                next_beat = now + beat_every
+            if now >= next_rescue:
+                self._rescue(rescuer)
+                next_rescue = now + _RESCUE_SECONDS
+            self._claim()
+            self._catch_up()
+            if self.once and not self._under_way:
+                return True
+            if self._wait(max(0.0, min(next_beat, next_rescue) - time.monotonic())):
+                self._beat()
+        return False
+
+    def _wait(self, seconds: float) -> bool:
+        return self._waiter.wait(seconds) if self._waiter is not None else False
 
     def tidy(self) -> None:
         """Remove worktrees and private folders that no run needs any more: what killed workers left behind."""
@@ -157,29 +175,31 @@ class Worker:
     def _beat(self) -> None:
         """Renew the leases, and let go of what is not ours any more."""
         self._reap()
-        if not self._under_way and not self._ended_badly:
+        if not self._under_way and not self._astray:
             return
         held = self.bench.runs.renew(self.me.id)
         for item_id, (execution, _) in self._under_way.items():
             if held.get(item_id) != execution.claim.item.fence:
                 execution.lost.set()
-        for item in self._ended_badly:
-            # Nobody carries it out any more, and our own heartbeat would keep it from being rescued.
+        for item_id in held.keys() - self._under_way.keys():
+            # Nobody carries it out, and our own heartbeat would keep it from being rescued.
             with self.links.look() as queue:
-                now = queue.get(item.id)
-            if held.get(item.id) == item.fence:
-                self.bench.runs.rescue(self.bench.actor, now, reason="worker_failed")
-        self._ended_badly.clear()
+                item = queue.get(item_id)
+            self.bench.runs.rescue(self.bench.actor, item, reason="worker_failed")
+            self._dirty.set()
+        self._astray = False
 
-    def _rescue(self, rescuer: Rescuer, now: float) -> None:
+    def _rescue(self, rescuer: Rescuer) -> None:
+        self.bench.runs.renew(self.me.id)  # as every holder has to: where we can not write, we judge nobody
         with self.links.look() as queue:
             held = [each for each in queue.store.held() if each.item.owner_session != self.me.id]
-        for each, reason in rescuer.verdicts(held, now):
+        for each, reason in rescuer.verdicts(held, time.monotonic()):
             if reason == "worker_dead" and each.item.run_id is not None:
                 kill_marked(marker(each.item.run_id, each.item.fence))
             if self.bench.runs.rescue(self.bench.actor, each.item, reason=reason) is not None:
                 _LOG.info("rescued %s from %s (%s)", each.item.id, each.item.owner_session, reason)
                 self._dirty.set()
+                self.tidy()
         with self.links.look() as queue:
             due = queue.store.due(queue.now())
         if due:
@@ -187,27 +207,33 @@ class Worker:
                 queue.promote()
         self.links.seal()
 
-    def _claim(self, waiter: Waiter) -> None:
+    def _claim(self) -> None:
         self._reap()
         while len(self._under_way) < self.concurrency and not self.stopping.is_set():
-            claim = self.bench.runs.claim(self.bench.actor, self.me)
+            claim = self.bench.runs.claim(self.bench.actor, self.me, self._refused)
             if claim is None:
                 return
             self._dirty.set()
-            self._start(claim, waiter)
+            self._start(claim)
 
-    def _start(self, claim: Claim, waiter: Waiter) -> None:
+    def _refused(self, _run_id: str) -> None:
+        """Clear up after a run that will not go on: an earlier claim may have left something."""
+        self._dirty.set()
+        self.tidy()
+
+    def _start(self, claim: Claim) -> None:
         execution = Execution(bench=self.bench, claim=claim)
 
         def carry_out() -> None:
             try:
                 execution.carry_out()
             except Exception:  # noqa: BLE001 - a thread's last resort: the next heartbeat lets go of the run
-                self._ended_badly.append(claim.item)
+                self._astray = True
                 _LOG.warning("run %s: the worker failed", claim.run.id, exc_info=True)
             finally:
                 self._dirty.set()
-                waiter.rouse()
+                if self._waiter is not None:
+                    self._waiter.rouse()
 
         thread = threading.Thread(target=carry_out, name=claim.run.id, daemon=True)
         self._under_way[claim.item.id] = (execution, thread)

@@ -110,7 +110,10 @@ def prove(
 
     proof = house(_House).evidence.prove(index)
     if out is None:
-        sys.stdout.write(proof)
+        if call().as_json:
+            answer({"id": str(index), "status": "proved", "proof": proof})
+        else:
+            sys.stdout.write(proof)
         return
     try:
         publish.replace(out, [proof.encode("utf-8")])

@@ -93,7 +93,13 @@ def log(
 @door.command("diff")
 def diff(run_id: RunId) -> None:
     """Print the patch that a run brought about; it fits `git apply`."""
-    sys.stdout.buffer.write(_runs().patch(run_id))
+    patch = _runs().patch(run_id)
+    if call().as_json:
+        answer(
+            {"id": run_id, "status": "patch" if patch else "empty", "patch": patch.decode("utf-8", "backslashreplace")}
+        )
+    else:
+        sys.stdout.buffer.write(patch)
 
 
 @door.command("apply")

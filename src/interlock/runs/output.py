@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from interlock.kernel.clock import Clock
 from interlock.runs.models import LogLine
 
-_LINE_CHARACTERS = 16 * 1024
+_LINE_BYTES = 16 * 1024
 _SECRET_CHARACTERS = 8
 # Shorter values are words like `true` or `C.UTF-8`: replacing them would hide half the log and no secret.
 
@@ -29,8 +29,12 @@ class OutputLog:
         self._now = now
         self._limit = limit_bytes
         self._secrets = {
-            value: f"[REDACTED:{name}]" for name, value in secrets.items() if len(value) >= _SECRET_CHARACTERS
+            part.encode("utf-8", "surrogateescape"): f"[REDACTED:{name}]".encode()
+            for name, value in secrets.items()
+            for part in (value, *value.splitlines())  # a key of several lines is printed line by line
+            if len(part) >= _SECRET_CHARACTERS
         }
+        self._overlap = max(map(len, self._secrets), default=1) - 1
         self._lock = threading.Lock()
         self._open: dict[str, bytes] = {}
         self._lines: list[LogLine] = []
@@ -46,26 +50,49 @@ class OutputLog:
                 chunk = chunk[: max(0, room)]
                 self.exceeded.set()
             *whole, rest = (self._open.get(source, b"") + chunk).split(b"\n")
-            self._lines += [self._line(source, line) for line in whole]
-            if len(rest) > _LINE_CHARACTERS:
-                self._lines.append(self._line(source, rest[:_LINE_CHARACTERS]))
-                rest = rest[_LINE_CHARACTERS:]
+            for line in whole:
+                self._add(source, self._hidden(line.removesuffix(b"\r")), 0)
+            # Cut a long line only after what is complete is hidden, and keep enough for what is not.
+            if len(rest) > _LINE_BYTES + self._overlap:
+                rest = self._add(source, self._hidden(rest), self._overlap + 1)
             self._open[source] = rest
 
     def flush(self, *, end: bool = False) -> None:
         """Hand on what there is; at the `end` also lines that were never finished."""
         with self._lock:
             if end:
-                self._lines += [self._line(source, rest) for source, rest in self._open.items() if rest]
+                for source, rest in self._open.items():
+                    if rest:
+                        self._add(source, self._hidden(rest), 0)
                 self._open.clear()
             lines, self._lines = self._lines, []
-        if lines:
+        if not lines:
+            return
+        try:
             self._write(lines)
+        except BaseException:
+            with self._lock:
+                self._lines[:0] = lines
+            raise
+
+    def _add(self, source: str, data: bytes, keep: int) -> bytes:
+        """Add a line, in pieces if it is long; with `keep`, leave an unfinished end of at least that many bytes."""
+        while len(data) - keep > _LINE_BYTES:
+            cut = _LINE_BYTES
+            while cut > 1 and data[cut] & 0xC0 == 0x80:  # never inside a character
+                cut -= 1
+            self._lines.append(self._line(source, data[:cut]))
+            data = data[cut:]
+        if keep:
+            return data
+        self._lines.append(self._line(source, data))
+        return b""
 
     def _line(self, source: str, data: bytes) -> LogLine:
-        text = data.rstrip(b"\r").decode("utf-8", "replace").replace("\0", "\ufffd")
-        for secret, shown in self._secrets.items():
-            text = text.replace(secret, shown)
-        if len(text) > _LINE_CHARACTERS:
-            text = text[:_LINE_CHARACTERS] + " […]"
+        text = data.decode("utf-8", "replace").replace("\0", "\ufffd")
         return LogLine(ts_ms=self._now(), level="INFO", source=source, msg=text)
+
+    def _hidden(self, data: bytes) -> bytes:
+        for secret, shown in self._secrets.items():
+            data = data.replace(secret, shown)
+        return data

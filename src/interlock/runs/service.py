@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -120,8 +120,10 @@ class Runs:
 
     # --- for workers --------------------------------------------------------------------------------------------------
 
-    def claim(self, actor: Actor, worker: WorkerProcess) -> Claim | None:
-        """Take up the next run; one whose approval does not hold any more fails here, without being started."""
+    def claim(
+        self, actor: Actor, worker: WorkerProcess, on_refused: Callable[[str], None] = lambda _: None
+    ) -> Claim | None:
+        """Take up the next run; one whose approval does not hold any more fails here, and `on_refused` is told."""
         while True:
             with self.open(actor) as desk:
                 desk.queue.store.register(worker)
@@ -134,7 +136,10 @@ class Runs:
                     approved = _still_approved(desk, run, started=StepName.AGENT in steps)
                 except InterlockError as error:
                     desk.queue.fail(item.id, item.fence, reason=error.code, message=error.message)
-                    continue
+                    approved = None
+            if approved is None:
+                on_refused(run.id)
+                continue
             return Claim(item=item, run=run, approved=approved, steps=steps)
 
     def renew(self, worker_id: str) -> Mapping[str, int]:
@@ -166,6 +171,7 @@ class Runs:
             desk.emit(
                 RunAgentStarted(
                     subject=claim.run.id,
+                    key=f"run.agent_started:{claim.run.id}:{claim.item.fence}",
                     fence=claim.item.fence,
                     pid=pid,
                     start_time=start_time,
@@ -181,6 +187,9 @@ class Runs:
         check(output, name.value)
         with self.open(actor) as desk:
             desk.queue.hold(claim.item.id, claim.item.fence)
+            done = {step.name: step for step in desk.runs.steps(claim.run.id, claim.run.generation)}.get(name)
+            if done is not None and done.output is not None and done.fence == claim.item.fence:
+                return done  # the answer to an earlier try was lost
             for body in bodies:
                 desk.approval.contents.put(body)
             step = desk.runs.end_step(claim.run, name, claim.item.fence, output)

@@ -29,11 +29,11 @@ from interlock.runs.containment.launch import Contained, Ended, launch
 from interlock.runs.containment.processes import kill_marked
 from interlock.runs.containment.spec import Overlay, Spec
 from interlock.runs.errors import StepFailed
-from interlock.runs.models import MAY_BECOME, Claim, LogLine, Outcome, StepName
+from interlock.runs.models import MAY_BECOME, Claim, LogLine, Outcome, RunStatus, StepName
 from interlock.runs.options import RunOptions
 from interlock.runs.output import OutputLog
 from interlock.runs.repositories import Mirror, Mirrors, Worktree, Worktrees, collect, remove_tree, tree_bytes
-from interlock.runs.repositories.errors import WorktreeNotRemoved
+from interlock.runs.repositories.errors import PatchTooLarge, WorktreeNotRemoved
 from interlock.runs.service import Runs
 
 RUN_PREDICATE = "urn:interlock:predicate:agent-run/v1"
@@ -43,7 +43,10 @@ _DISK_SHARE = 20
 """A look at the disk may take a twentieth of the time: the next one waits twenty times as long as the last took."""
 _START_SECONDS = 60.0
 _FILES_TOLD = 1_000
+_ROOM_BYTES = 64 * 1024
+"""So far a single file may grow beyond the limit for all: then the look at the disk finds it."""
 _PATIENCE_SECONDS = 60.0
+_NOTHING: JsonObject = {"commit": None, "patch": None, "files": [], "files_total": 0, "left_out": []}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,10 @@ class Lost(Exception):
     """The run is not this worker's any more."""
 
 
+class DatabaseAway(Exception):
+    """The database did not come back in time; the run is left to whoever sees it next."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Execution:
     """One claim being carried out."""
@@ -87,10 +94,11 @@ class Execution:
         """Do what is left of the run, and end it; or let go of it when it is not ours any more."""
         try:
             try:
+                self._make_ready()
                 self._do_steps()
             except StepFailed as error:
                 self._finish(error.reason, error.message)
-            except (LeaseLost, Unreachable, Lost):
+            except (LeaseLost, Lost, DatabaseAway):
                 raise
             except InterlockError as error:
                 self._finish(error.code, error.message)
@@ -138,19 +146,24 @@ class Execution:
             agent["host"] == socket.gethostname() and Path(str(agent["place"])).is_dir()
         )
 
-    def _prepare(self) -> tuple[JsonObject, Sequence[Sealed]]:
-        began = time.monotonic()
+    def _make_ready(self) -> None:
+        """End what an earlier claim left running on this machine, and make this claim's private folder."""
         for step in self._runs.steps(self.claim.run.id):
             if step.fence != self.claim.item.fence:
                 kill_marked(self._marker(step.fence))
+        remove_tree(self._private)
         self._private.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("home", "task", "upper", "overlay", "empty"):
-            (self._private / name).mkdir(mode=0o700, exist_ok=True)
+        for name in ("home", "task", "upper", "overlay"):
+            (self._private / name).mkdir(mode=0o700)
         self._write_task()
+
+    def _prepare(self) -> tuple[JsonObject, Sequence[Sealed]]:
+        began = time.monotonic()
         mirror = self._mirror()
         if mirror is None:
-            place = self._private / "work"
-            place.mkdir(exist_ok=True)
+            place = self.bench.worktrees.root / self._name()
+            remove_tree(place)
+            place.mkdir(mode=0o700)
             return {"place": str(place), "base_commit": None, "duration_ms": _since(began)}, ()
         base = str(self._work.base_commit)
         brought = mirror.fetch(base, pin=self.claim.approved.id)
@@ -171,6 +184,8 @@ class Execution:
         command = self._work.command
         if command is None:
             raise StepFailed("no_command", "the approved record names no command")
+        if self.lost.is_set() or self.returning.is_set():
+            raise Lost
         began = time.monotonic()
         with launch(self._spec(command, place, limits.wall_clock_seconds)) as contained:
             started = contained.wait_started(_START_SECONDS)
@@ -205,19 +220,26 @@ class Execution:
     def _collect(self) -> tuple[JsonObject, Sequence[Sealed]]:
         mirror = self._mirror()
         if mirror is None:
-            return {"commit": None, "patch": None, "files": [], "files_total": 0, "left_out": []}, ()
+            return _NOTHING, ()
         place = Path(str(self.outputs[StepName.AGENT]["place"]))
         run, limits = self.claim.run, self._work.limits
-        found = collect(
-            mirror,
-            Worktree(name=place.name, path=place, mirror=mirror.folder),
-            base=str(self._work.base_commit),
-            ref=f"refs/interlock/runs/{run.id}",
-            message=f"Interlock run {run.id}\n\nApproved as {run.approved_id}\n{self.claim.approved.digest}",
-            at_ms=run.created_ms,
-            max_patch_bytes=limits.patch_bytes,
-            max_file_bytes=limits.disk_bytes,
-        )
+        try:
+            found = collect(
+                mirror,
+                Worktree(name=place.name, path=place, mirror=mirror.folder),
+                base=str(self._work.base_commit),
+                # One ref for each claim: a worker that wakes up late must not take the place of who took over.
+                ref=f"refs/interlock/runs/{run.id}/{self.claim.item.fence}",
+                message=f"Interlock run {run.id}\n\nApproved as {run.approved_id}\n{self.claim.approved.digest}",
+                at_ms=run.created_ms,
+                max_patch_bytes=limits.patch_bytes,
+                max_file_bytes=limits.disk_bytes,
+            )
+        except PatchTooLarge as error:
+            if self._agent_verdict() is None:
+                raise
+            self._say("WARN", f"nothing was collected: {error.message}")
+            return _NOTHING, ()
         patch = named(found.patch, "text/x-diff") if found.patch else None
         files: list[Json] = [
             {
@@ -256,7 +278,7 @@ class Execution:
             with launch(self._spec(check, place, self._work.limits.check_seconds)) as contained:
                 contained.wait_started(_START_SECONDS)
                 ended, _, broken = self._watch(contained, place, "check ", self._work.limits.output_bytes)
-        except (LeaseLost, Lost, Unreachable):
+        except (LeaseLost, Lost, DatabaseAway):
             raise
         except InterlockError as error:
             return {
@@ -359,7 +381,7 @@ class Execution:
             stdin_file=task / "prompt.txt",
             wall_clock_seconds=wall_clock_seconds,
             grace_seconds=options.grace_seconds,
-            max_file_bytes=self._work.limits.disk_bytes,
+            max_file_bytes=self._work.limits.disk_bytes + _ROOM_BYTES,
             hidden_paths=(self.bench.state,),
             writable_paths=(place, self._private / "home"),
             readonly_paths=(task,),
@@ -382,7 +404,7 @@ class Execution:
         )
         reader = threading.Thread(target=_read, args=(contained, log, prefix), daemon=True)
         reader.start()
-        disk = _Disk(place, self._work.limits.disk_bytes)
+        disk = _Disk((place, self._private / "home", self._private / "upper"), self._work.limits.disk_bytes)
         broken: str | None = None
         asked = False
         while True:
@@ -402,8 +424,8 @@ class Execution:
         self._patiently(lambda: log.flush(end=True))
         if self.lost.is_set() or self.returning.is_set():
             raise Lost
-        if broken is None and log.exceeded.is_set():
-            broken = "limit_output"
+        if broken is None:
+            broken = "limit_output" if log.exceeded.is_set() else "limit_disk" if disk.too_large() else None
         return ended, log, broken
 
     def _environment(self) -> dict[str, str]:
@@ -465,22 +487,29 @@ class Execution:
 
     def _clean_up(self) -> None:
         """Take away what the run needed while it was under way; what stays is in the database and the mirror."""
+        names = {self._name(), check_name(self.claim.run.id, self.claim.item.fence)}
         mirror = self._mirror()
-        if mirror is not None:
-            names = {self._name(), check_name(self.claim.run.id, self.claim.item.fence)}
-            agent = self.outputs.get(StepName.AGENT)
-            if agent is not None:
-                names.add(Path(str(agent["place"])).name)
-            if (
-                agent is not None
-                and self.lost.is_set()
-                and not MAY_BECOME.final(self._runs.get(self.claim.run.id).status)
-            ):
-                # Whoever has the run now goes on from what the agent left.
-                names.discard(Path(str(agent["place"])).name)
-            for name in names:
+        if self._ended():
+            # Nobody goes on with it: what earlier claims left behind goes too.
+            found = [
+                *self.bench.worktrees.root.glob(f"{self.claim.run.id}-*"),
+                *self.bench.folder.glob(f"{self.claim.run.id}-*"),
+            ]
+            found += mirror.folder.glob(f"worktrees/{self.claim.run.id}-*") if mirror is not None else ()
+            names |= {path.name for path in found}
+        elif StepName.AGENT in self.outputs:
+            names.discard(Path(str(self.outputs[StepName.AGENT]["place"])).name)  # the next claim goes on from there
+        for name in names:
+            if mirror is not None:
                 self._remove(mirror, name)
+            else:
+                remove_tree(self.bench.worktrees.root / name)
+            remove_tree(self.bench.folder / name)
         remove_tree(self._private)
+
+    def _ended(self) -> bool:
+        status = self._runs.get(self.claim.run.id).status
+        return MAY_BECOME.final(status) or status is RunStatus.ERROR
 
     def _give_back(self) -> None:
         self._patiently(lambda: self._runs.give_back(self._actor, self.claim))
@@ -498,7 +527,7 @@ class Execution:
                 deed()
             except Unreachable:
                 if time.monotonic() > deadline or self.lost.is_set():
-                    raise
+                    raise DatabaseAway from None
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
             else:
@@ -549,8 +578,8 @@ def check_name(run_id: str, fence: int) -> str:
 class _Disk:
     """Looks at how large a folder has grown, as often as it can afford."""
 
-    def __init__(self, place: Path, limit: int) -> None:
-        self._place, self._limit = place, limit
+    def __init__(self, places: Sequence[Path], limit: int) -> None:
+        self._places, self._limit = places, limit
         self._next = time.monotonic() + 1.0
 
     def exceeded(self) -> bool:
@@ -558,10 +587,19 @@ class _Disk:
         began = time.monotonic()
         if began < self._next:
             return False
-        size = tree_bytes(self._place, self._limit)
+        found = self.too_large()
         took = time.monotonic() - began
         self._next = time.monotonic() + max(1.0, took * _DISK_SHARE)
-        return size > self._limit
+        return found
+
+    def too_large(self) -> bool:
+        """Look now."""
+        size = 0
+        for place in self._places:
+            size += tree_bytes(place, self._limit - size)
+            if size > self._limit:
+                return True
+        return False
 
 
 def _read(contained: Contained, log: OutputLog, prefix: str) -> None:

@@ -35,10 +35,10 @@ SOURCE = str(Path(processes.__file__).parents[3])
 
 def on_a_host(preparation: str, script: str, mode: str = "auto") -> dict[str, Any]:
     """Run an agent on a host made like this, in namespaces of the test's own; returns what the worker learned."""
-    words = [sys.executable, "-c", PROGRAM, SOURCE, script, mode, marker()]
+    host = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
+    worker = (sys.executable, "-c", PROGRAM, SOURCE, script, mode, marker())
     seen = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]
-        + ["sh", "-c", f'{preparation} && exec "$@"', "sh", *words],
+        [*host, "sh", "-c", f'{preparation} && exec "$@"', "sh", *worker],
         capture_output=True,
         text=True,
         env={"PATH": PATH},
@@ -79,3 +79,9 @@ def test_a_worker_inside_a_container_of_its_own_gets_namespaces_inside_it() -> N
 
     assert (seen["containment"], seen["notes"]) == ("namespaces", [])
     assert int(seen["printed"]) <= 4
+
+
+def test_nothing_that_is_mounted_on_the_host_later_appears_in_the_agents_view() -> None:
+    seen = on_a_host("mount --make-rshared /", "grep -cE 'shared:|master:' /proc/self/mountinfo")
+
+    assert (seen["containment"], seen["printed"]) == ("namespaces", "0\n")

@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from interlock.runs.containment.launch import Contained
     from tests.runs.containment.trees import Mode
 
-STAY = "while :; do sleep 0.01; done"
+STAY = "trap '' TERM; while :; do sleep 0.01; done"
 
 
 def staying_with(orphan: Orphan, *, mode: Mode) -> Contained:
     """Start an agent that stays, and return when its orphan lives."""
     run = launch(shell(f"{orphan.script}; {STAY}", mode=mode, grace_seconds=0.2))
     try:
+        run.wait_started(DEADLINE_SECONDS)
         orphan.wait_until_it_lives()
-    except AssertionError:
+    except BaseException:
         run.close()
         raise
     return run
@@ -48,7 +49,8 @@ def test_the_end_of_the_agent_is_the_end_of_what_it_left_behind(mode: Mode) -> N
     seen = watch(shell(f"{orphan.script}; until grep -qs {orphan.name} /proc/*/cmdline; do :; done; exit 5", mode=mode))
 
     assert not orphan.lives()
-    assert (seen.ended.exit_code, seen.ended.killed_leftovers) == (5, 1)
+    assert seen.ended.exit_code == 5
+    assert seen.ended.killed_leftovers in (1, 2)  # the shell that bore the orphan may still be on its way out
 
 
 def test_a_polite_stop_ends_also_what_is_deaf_to_it(mode: Mode) -> None:
@@ -76,8 +78,8 @@ def test_the_sudden_death_of_the_worker_ends_the_tree(mode: Mode) -> None:
 import pathlib, time
 from interlock.runs.containment.launch import launch
 from interlock.runs.containment.spec import Spec
-run = launch(Spec(argv={wanted.argv!r}, env={dict(wanted.env)!r}, cwd=pathlib.Path("/"), run_marker={wanted.run_marker!r},
-                  namespaces={mode!r}, grace_seconds=60))
+run = launch(Spec(argv={wanted.argv!r}, env={dict(wanted.env)!r}, cwd=pathlib.Path("/"), namespaces={mode!r},
+                  run_marker={wanted.run_marker!r}, grace_seconds=60))
 run.wait_started(5)
 time.sleep(60)
 """

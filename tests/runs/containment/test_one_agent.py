@@ -64,7 +64,7 @@ def test_the_agent_is_named_as_the_worker_sees_it(mode: Mode) -> None:
 
         assert b"read line" in Path(f"/proc/{started.pid}/cmdline").read_bytes()
         assert processes.is_alive(started.pid, started.start_time, started.boot_id)
-        assert started.supervisor_pid == run.supervisor_pid
+        assert started.supervisor_pid == run.supervisor_pid == os.getsid(run.supervisor_pid)
         assert started.containment == {"require": "namespaces", "never": "best_effort"}[mode]
         run.kill()
         run.wait(DEADLINE_SECONDS)
@@ -179,6 +179,7 @@ def test_no_file_grows_beyond_the_limit(mode: Mode, tmp_path: Path) -> None:
 
 def test_killing_is_possible_from_another_thread_while_the_output_is_being_read(mode: Mode) -> None:
     with launch(shell("while :; do echo again; done", mode=mode, grace_seconds=60)) as run:
+        run.wait_started(DEADLINE_SECONDS)
         killer = threading.Timer(0.05, run.kill)
         killer.start()
         lines = sum(data.count(b"again") for _, data in run.output())
@@ -219,3 +220,15 @@ def test_stopping_killing_and_closing_an_agent_that_has_ended_is_no_error(mode: 
         run.stop_output()
 
     assert run.wait(0).exit_code == 0
+
+
+def test_what_the_worker_does_with_signals_does_not_deafen_its_supervisors(mode: Mode) -> None:
+    own = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        run = launch(shell("exit 6", mode=mode))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGCHLD, own)
+    with run:
+        assert run.wait(DEADLINE_SECONDS).exit_code == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,11 @@ from interlock.runs.containment.errors import (
 )
 from interlock.runs.containment.launch import launch
 from interlock.runs.containment.spec import Overlay, Spec
-from tests.runs.containment.trees import DEADLINE_SECONDS, shell, spec
+from tests.runs.containment.trees import DEADLINE_SECONDS, TMP, shell, spec
 
 if TYPE_CHECKING:
     from interlock.kernel.errors import InterlockError
-    from tests.runs.containment.trees import Mode
+    from tests.runs.containment.trees import Mode, Wanted
 
 NOWHERE = Path("/nowhere/at/all")
 
@@ -87,11 +88,11 @@ def test_a_missing_prompt_is_refused(mode: Mode) -> None:
     [
         {"writable_paths": (NOWHERE,)},
         {"readonly_paths": (NOWHERE,)},
-        {"overlay_paths": (Overlay(lower=NOWHERE, upper=Path("/tmp"), work=Path("/tmp")),)},
-        {"overlay_paths": (Overlay(lower=Path("/tmp"), upper=NOWHERE, work=Path("/tmp")),)},
+        {"overlay_paths": (Overlay(lower=NOWHERE, upper=TMP, work=TMP),)},
+        {"overlay_paths": (Overlay(lower=TMP, upper=NOWHERE, work=TMP),)},
     ],
 )
-def test_a_missing_path_is_refused_because_the_agent_relies_on_it(paths: dict[str, Any]) -> None:
+def test_a_missing_path_is_refused_because_the_agent_relies_on_it(paths: Wanted) -> None:
     assert str(NOWHERE) in refused(shell("exit 0", **paths), PathMissing)
 
 
@@ -107,6 +108,23 @@ def test_stopping_before_the_agent_has_started_means_that_it_never_starts(mode: 
             run.wait_started(DEADLINE_SECONDS)
 
     assert not (tmp_path / "trace").exists()
+
+
+def test_stopping_at_any_moment_either_prevents_the_start_or_is_told_as_start_and_end(
+    mode: Mode, tmp_path: Path
+) -> None:
+    for moment in range(25):
+        trace = tmp_path / str(moment)
+        with launch(shell(f"touch {trace}; exec sleep 60", mode=mode, writable_paths=(tmp_path,))) as run:
+            time.sleep(moment / 1000)
+            run.kill()
+            try:
+                ended = run.wait(DEADLINE_SECONDS)
+            except StoppedBeforeStart:
+                assert not trace.exists()
+            else:
+                assert (ended.reason, run.wait_started(0).supervisor_pid) == ("stopped", run.supervisor_pid)
+        assert not processes.marked(run.marker)
 
 
 def test_a_supervisor_that_can_not_be_started_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:

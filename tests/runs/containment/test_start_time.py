@@ -1,13 +1,16 @@
-"""A start costs little; `benchmark` prints what exactly."""
+"""A start costs little."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interlock.runs.containment.launch import launch
-from tests.runs.containment.trees import DEADLINE_SECONDS, spec
+from tests.runs.containment.trees import DEADLINE_SECONDS, TMP, spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_from_spawn_to_exec_takes_less_than_a_blink(tmp_path: Path) -> None:
@@ -18,7 +21,7 @@ def test_from_spawn_to_exec_takes_less_than_a_blink(tmp_path: Path) -> None:
             spec(
                 "/bin/true",
                 hidden_paths=(tmp_path,),
-                writable_paths=(Path("/var/tmp"),),
+                writable_paths=(TMP,),
                 private_tmp_bytes=1_000_000,
             )
         ) as run:

@@ -8,12 +8,16 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from interlock.runs.containment.launch import launch
 from interlock.runs.containment.spec import Overlay
-from tests.runs.containment.trees import PATH, is_root, python, shell, wait_for_output, watch
+from tests.runs.containment.trees import PATH, TMP, is_root, python, shell, wait_for_output, watch
+
+if TYPE_CHECKING:
+    from tests.runs.containment.trees import Wanted
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ for target in sys.argv[1:]:
 
 def test_only_writable_paths_can_be_written_and_nothing_else_reaches_the_disk(workspace: Workspace) -> None:
     inside, outside, readme = workspace.worktree / "new", workspace.elsewhere / "new", workspace.root / "README.md"
-    hidden = {"hidden_paths": (workspace.state,), "writable_paths": (workspace.worktree,)}
+    hidden: Wanted = {"hidden_paths": (workspace.state,), "writable_paths": (workspace.worktree,)}
 
     seen = watch(python(TRY_TO_WRITE, inside, outside, readme, "/etc/hostname", "/usr/bin/new", **hidden))
 
@@ -87,7 +91,7 @@ def test_a_hidden_folder_shows_nothing_but_the_way_to_what_is_not_hidden(workspa
 
 def test_a_hidden_folder_can_not_be_written_to(workspace: Workspace) -> None:
     targets = (workspace.state / "new", workspace.key, workspace.mirror / "HEAD")
-    hidden = {"hidden_paths": (workspace.state,), "readonly_paths": (workspace.mirror,)}
+    hidden: Wanted = {"hidden_paths": (workspace.state,), "readonly_paths": (workspace.mirror,)}
 
     seen = watch(python(TRY_TO_WRITE, *targets, **hidden))
 
@@ -192,7 +196,7 @@ def test_a_commit_in_the_worktree_does_not_reach_the_mirror(workspace: Workspace
 
 def test_where_no_overlay_can_be_mounted_the_folder_is_read_only_and_the_start_says_so(workspace: Workspace) -> None:
     impossible = Overlay(lower=workspace.mirror, upper=workspace.elsewhere, work=Path("/proc"))
-    hidden = {"hidden_paths": (workspace.state,), "overlay_paths": (impossible,)}
+    hidden: Wanted = {"hidden_paths": (workspace.state,), "overlay_paths": (impossible,)}
 
     seen = watch(python(TRY_TO_WRITE, workspace.mirror / "HEAD", **hidden))
 
@@ -200,7 +204,7 @@ def test_where_no_overlay_can_be_mounted_the_folder_is_read_only_and_the_start_s
     assert seen.started.notes[0].startswith("overlay_unavailable: ")
 
 
-def test_the_temporary_folders_are_the_runs_own_and_limited_together(workspace: Workspace) -> None:
+def test_the_temporary_folders_are_the_runs_own_and_limited_together() -> None:
     program = """
 import errno, os
 print([len(os.listdir(folder)) for folder in ("/var/tmp", "/dev/shm")])
@@ -215,7 +219,7 @@ for folder in ("/tmp", "/var/tmp", "/dev/shm"):
     seen = watch(python(program, private_tmp_bytes=1_000_000, readonly_paths=(Path(os.__file__).parent,)))
 
     assert seen.stdout.splitlines() == ["[0, 0]", "written", "ENOSPC", "ENOSPC"]
-    assert not Path("/tmp/big").exists()
+    assert not (TMP / "big").exists()
 
 
 def test_a_worktree_below_the_private_temporary_folder_is_still_the_real_one(tmp_path: Path) -> None:
@@ -224,8 +228,8 @@ def test_a_worktree_below_the_private_temporary_folder_is_still_the_real_one(tmp
     )
 
     assert (tmp_path / "new").read_text() == "x\n"
-    if tmp_path.is_relative_to("/tmp"):
-        assert seen.stdout.split() == [tmp_path.relative_to("/tmp").parts[0]]
+    if tmp_path.is_relative_to(TMP):
+        assert seen.stdout.split() == [tmp_path.relative_to(TMP).parts[0]]
 
 
 def test_without_a_network_there_is_loopback_and_no_way_out() -> None:
@@ -241,6 +245,18 @@ except OSError as error: print(errno.errorcode[error.errno])
 
     assert seen.stderr == ""
     assert seen.stdout.splitlines() == ["loopback ['lo'] 0", "ENETUNREACH"]
+
+
+def test_every_namespace_is_the_runs_own_but_those_it_shares_on_purpose() -> None:
+    seen = watch(shell("cd /proc/self/ns && readlink user mnt pid ipc net uts"))
+
+    shared = {name.partition(":")[0] for name in seen.stdout.split() if name in ours()}
+    assert shared == {"net", "uts"}
+
+
+def ours() -> set[str]:
+    """Return the namespaces of this process."""
+    return {os.readlink(entry) for entry in Path("/proc/self/ns").iterdir()}  # noqa: PTH115 - no path, a name
 
 
 def test_with_a_network_the_worker_can_be_reached() -> None:
@@ -311,7 +327,7 @@ def test_the_prompt_can_be_read_but_not_be_reopened_for_writing(tmp_path: Path) 
 
 
 def test_runs_side_by_side_do_not_see_each_other() -> None:
-    private = {"private_tmp_bytes": 100_000}
+    private: Wanted = {"private_tmp_bytes": 100_000}
     with launch(shell("echo mine > /tmp/mark; echo ready; read line < /dev/zero", **private)) as other:
         wait_for_output(other, b"ready")
         seen = watch(shell("ls /tmp; ls -d /proc/[0-9]* | wc -l", **private))

@@ -8,20 +8,43 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from interlock.runs.containment.launch import Contained, Ended, Started, launch
 from interlock.runs.containment.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from interlock.runs.containment.spec import Overlay
 
 Mode = Literal["require", "never"]
 """With namespaces, and without: what holds in both is tested in both."""
 
+TMP = Path("/tmp")  # noqa: S108 - the folder itself is meant
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 DEADLINE_SECONDS = 5.0
 PYTHON = (sys.executable, "-I", "-S", "-c")
+
+
+class Wanted(TypedDict, total=False):
+    """What a test may ask for besides the command: the fields of `Spec`."""
+
+    env: Mapping[str, str]
+    cwd: Path
+    run_marker: str
+    stdin_file: Path
+    wall_clock_seconds: float
+    grace_seconds: float
+    max_file_bytes: int
+    max_processes: int
+    hidden_paths: tuple[Path, ...]
+    writable_paths: tuple[Path, ...]
+    readonly_paths: tuple[Path, ...]
+    overlay_paths: tuple[Overlay, ...]
+    private_tmp_bytes: int
+    network: bool
+    local_services: bool
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -37,18 +60,18 @@ def marker() -> str:
     return f"r_test_{secrets.token_hex(6)}"
 
 
-def spec(*argv: str, mode: Mode = "require", **more: Any) -> Spec:
+def spec(*argv: str, mode: Mode = "require", **more: Unpack[Wanted]) -> Spec:
     """Return a specification with the least that a command needs; the rest as given."""
-    given: dict[str, Any] = {"cwd": Path("/"), "env": {"PATH": PATH}, "run_marker": marker(), **more}
+    given: Wanted = {"cwd": Path("/"), "env": {"PATH": PATH}, "run_marker": marker(), **more}
     return Spec(argv=argv, namespaces=mode, **given)
 
 
-def shell(script: str, *, mode: Mode = "require", **more: Any) -> Spec:
+def shell(script: str, *, mode: Mode = "require", **more: Unpack[Wanted]) -> Spec:
     """Return a specification for a shell script."""
     return spec("sh", "-c", script, mode=mode, **more)
 
 
-def python(program: str, *arguments: object, mode: Mode = "require", **more: Any) -> Spec:
+def python(program: str, *arguments: object, mode: Mode = "require", **more: Unpack[Wanted]) -> Spec:
     """Return a specification for a Python program and its arguments."""
     return spec(*PYTHON, program, *map(str, arguments), mode=mode, **more)
 

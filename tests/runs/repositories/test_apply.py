@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,21 +76,22 @@ def test_applying_the_same_branch_again_changes_nothing(world: World) -> None:
     assert digest(repo) == before
 
 
-@pytest.mark.parametrize("taken", ["interlock/r_1", "interlock", "interlock/r_1/deeper"])
-def test_a_branch_that_is_there_or_in_the_way_is_kept(world: World, taken: str) -> None:
+def test_a_branch_that_is_there_or_in_the_way_is_kept(world: World) -> None:
     repo = world.repository()
     run, commit = finished(world, repo)
-    world.sh("branch", taken, cwd=repo)
-    with pytest.raises(BranchExists):
-        apply(run, commit, repo, "interlock/r_1")
-    assert world.sh("rev-parse", taken, cwd=repo) == run.base
+    for taken in ("interlock/r_1", "interlock", "interlock/r_1/deeper"):
+        world.sh("branch", taken, cwd=repo)
+        with pytest.raises(BranchExists):
+            apply(run, commit, repo, "interlock/r_1")
+        assert world.sh("rev-parse", taken, cwd=repo) == run.base
+        world.sh("branch", "-D", taken, cwd=repo)
 
 
-@pytest.mark.parametrize("name", ["", "-f", "a b", "../x", "a..b", "x.lock", "HEAD^", "a\0b", "/x", "x/"])
-def test_a_malformed_branch_is_refused(world: World, name: str) -> None:
+def test_a_malformed_branch_is_refused(world: World) -> None:
     repo = world.repository()
     run, commit = finished(world, repo)
-    refuses(MalformedBranch, lambda: apply(run, commit, repo, name), repo)
+    for name in ("", "-f", "a b", "../x", "a..b", "x.lock", "HEAD^", "a\0b", "/x", "x/"):
+        refuses(MalformedBranch, partial(apply, run, commit, repo, name), repo)
 
 
 def test_a_bare_and_a_linked_repository_get_branches(world: World) -> None:
@@ -198,13 +200,31 @@ def test_an_unfinished_rebase_or_another_git_is_waited_out_by_the_user(world: Wo
         (repo / ".git" / name).unlink()
 
 
-@pytest.mark.parametrize(("name", "rule"), [("new/file", ""), ("new", ""), ("new/file", "new\n")])
-def test_an_untracked_file_in_the_way_is_kept(world: World, name: str, rule: str) -> None:
+def test_an_untracked_file_in_the_way_is_kept(world: World) -> None:
     repo = world.repository()
     run, commit = finished(world, repo)
-    (repo / ".git/info/exclude").write_text(rule)
-    write(repo, {name: b"mine\n"})
+    for name, rule in (("new", ""), ("new", "new\n"), ("new/file", ""), ("new/file", "new\n")):
+        (repo / ".git/info/exclude").write_text(rule)
+        write(repo, {name: b"mine\n"})
+        refuses(ApplyConflict, lambda: apply(run, commit, repo), repo)
+        write(repo, {name: None})
+        shutil.rmtree(repo / "new", ignore_errors=True)
+
+
+def test_a_folder_becomes_a_file_only_if_all_in_it_is_committed(world: World) -> None:
+    repo = world.repository()
+    world.commit(repo, {"file": b"1\n", ".gitignore": b"*.env\n"})
+    run = world.started(repo)
+    write(run.path, {"src/app.py": None, "file": None})
+    (run.path / "src").rmdir()
+    write(run.path, {"src": b"now a file\n", "file/inside": b"1\n"})
+    commit = str(run.collected().commit)
+    write(repo, {"src/secrets.env": b"the only copy\n"})
     refuses(ApplyConflict, lambda: apply(run, commit, repo), repo)
+    write(repo, {"src/secrets.env": None})
+    apply(run, commit, repo)
+    assert (repo / "src").read_bytes() == b"now a file\n"
+    assert (repo / "file/inside").exists()
 
 
 def test_files_behind_a_filter_are_refused(world: World) -> None:

@@ -75,6 +75,29 @@ def test_a_fetch_killed_half_way_is_done_again_by_the_next(world: World) -> None
     assert world.worktrees.add(mirror, base, "r_1-1")
 
 
+def test_a_commit_of_which_only_a_part_came_is_brought_whole(world: World) -> None:
+    repo = world.repository()
+    mirror, _ = world.pinned(repo)
+    second = world.commit(repo, {"README": b"two\n"})
+    world.sh("hash-object", "-t", "commit", "-w", "--stdin", cwd=mirror.folder, given=content(world, repo, second))
+    assert mirror.fetch(second, pin="a_2")
+    assert (world.worktrees.add(mirror, second, "r_1-1").path / "README").read_bytes() == b"two\n"
+
+
+def test_a_result_of_which_only_a_part_came_is_brought_whole(world: World) -> None:
+    run = world.started(world.repository())
+    write(run.path, {"new": b"1\n"})
+    commit = str(run.collected().commit)
+    blob = world.sh("rev-parse", f"{commit}:new", cwd=run.mirror.folder)
+    (run.mirror.folder / "objects" / blob[:2] / blob[2:]).unlink()
+    assert run.collected().commit == commit
+    world.sh("fsck", "--strict", cwd=run.mirror.folder)
+
+
+def content(world: World, repo: Path, commit: str) -> bytes:
+    return f"{world.sh('cat-file', 'commit', commit, cwd=repo)}\n".encode()
+
+
 def test_a_worktree_killed_half_way_is_made_by_the_next(world: World) -> None:
     repo = world.repository()
     mirror, base = world.pinned(repo)
@@ -126,6 +149,25 @@ def test_a_mirror_in_use_is_waited_for_only_so_long_and_its_holder_is_named(worl
     finally:
         kill(holding)
     assert not mirror.fetch(base, pin="a_1"), "the kernel freed the lock of the killed process"
+
+
+def test_a_long_fetch_does_not_stop_the_runs_that_have_their_commit(world: World) -> None:
+    repo = world.repository()
+    run = world.started(repo)
+    second = world.commit(repo, {f"many/{n}": b"%d\n" % n for n in range(200)})
+    stuck = world.tmp / "stuck"
+    path = slow_git(world.tmp / "bin", "index-pack", f"echo $$ > {stuck}.new; mv {stuck}.new {stuck}; exec sleep 20")
+    fetching = python(FETCH, str(world.tmp / "state"), str(repo), second, path)
+    try:
+        orphan = int(appears(stuck).read_text())
+        write(run.path, {"new": b""})
+        assert run.collected().commit
+        world.worktrees.remove(run.mirror, "r_1-1")
+        assert world.worktrees.add(run.mirror, run.base, "r_1-2")
+        assert fetching.poll() is None
+    finally:
+        kill(fetching)
+    os.kill(orphan, signal.SIGKILL)
 
 
 def test_a_lock_is_never_taken_through_a_link(world: World) -> None:

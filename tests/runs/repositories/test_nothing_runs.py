@@ -112,13 +112,13 @@ def test_what_an_agent_plants_in_the_mirror_runs_neither_for_us_nor_for_the_next
 
 
 def test_planting_after_the_mirror_was_looked_at_is_too_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    mended = Mirror._mend  # pyright: ignore[reportPrivateUsage] - the race is between this and what follows it
+    mended = Mirror._restore  # pyright: ignore[reportPrivateUsage] - the race is between this and what follows it
 
     def raced(self: Mirror) -> None:
         mended(self)
         plant_in_mirror(self, world)
 
-    monkeypatch.setattr(Mirror, "_mend", raced)
+    monkeypatch.setattr(Mirror, "_restore", raced)
     repo = trapped(world)
     world.mark.unlink(missing_ok=True)
     run = world.started(repo)

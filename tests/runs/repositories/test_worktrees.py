@@ -70,12 +70,13 @@ def test_a_place_that_is_taken_is_left_as_it_is(world: World) -> None:
         world.worktrees.add(run.mirror, run.base, "r_1-2")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "/etc", "a/b", "-f", ".hidden", "a\0b", "a\nb", "a~b"])
-def test_a_name_never_leads_out_of_the_root(world: World, name: str) -> None:
+def test_a_name_never_leads_out_of_the_root(world: World) -> None:
     mirror, base = world.pinned(world.repository())
-    for act in (lambda: world.worktrees.add(mirror, base, name), lambda: world.worktrees.remove(mirror, name)):
+    for name in ("", ".", "..", "../x", "/etc", "a/b", "-f", ".hidden", "a\0b", "a\nb", "a~b"):
         with pytest.raises(MalformedName):
-            act()
+            world.worktrees.add(mirror, base, name)
+        with pytest.raises(MalformedName):
+            world.worktrees.remove(mirror, name)
 
 
 def test_removing_takes_away_every_trace_and_may_be_repeated(world: World) -> None:

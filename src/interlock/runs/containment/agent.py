@@ -69,7 +69,7 @@ def become(spec: SpecJson, streams: Streams, birth: int, *, contained: bool) -> 
         _keep_only_standard_streams(streams, birth)
         if _LINUX:
             if not contained:
-                linux.die_with_parent()
+                linux.die_with_parent()  # what outlives the keeper for this long is swept
             linux.drop_privileges()
         _exec(spec, birth)
     except OSError as error:

@@ -1,6 +1,7 @@
 """From a specification to a running agent: with namespaces, without where they are forbidden, or not at all.
 
-Whatever the worker says while the agent is not yet running ends the attempt.
+Whatever the worker says while the agent is not yet running ends the attempt. If the agent's program might have begun by
+then, that is told as a start and an end, never as no start.
 """
 # Importing pathlib would cost as much as the rest of the supervisor's start.
 # ruff: noqa: PTH112
@@ -16,12 +17,14 @@ import stat
 import sys
 
 from interlock.runs.containment import agent, keeper, processes
+from interlock.runs.containment.line import CLOSED
 
 TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
     from interlock.runs.containment.line import Line
-    from interlock.runs.containment.wire import BirthJson, SpecJson, ViewJson
+    from interlock.runs.containment.wire import BirthJson, SpecJson, StopReason, ViewJson
 
+_STOPPED = "The run was stopped before the agent's program was started."
 _COPY_BYTES = 1 << 20
 _LINUX = sys.platform.startswith("linux")
 
@@ -41,12 +44,18 @@ class Unavailable(Exception):
 
 
 class Newborn:
-    """An agent whose program has just been started: its name as a process, its keeper, and its view."""
+    """An agent whose program has just been started: its name as a process, its keeper, its view.
 
-    __slots__ = ("keeper", "pid", "start_time", "view")
+    `interruption` is why its keeper has already been killed, None if it lives.
+    """
 
-    def __init__(self, family: keeper.Keeper, pid: int, start_time: int, view: ViewJson) -> None:
+    __slots__ = ("interruption", "keeper", "pid", "start_time", "view")
+
+    def __init__(
+        self, family: keeper.Keeper, pid: int, start_time: int, view: ViewJson, interruption: StopReason | None
+    ) -> None:
         """Take them."""
+        self.interruption: StopReason | None = interruption
         self.keeper = family
         self.pid = pid
         self.start_time = start_time
@@ -55,6 +64,8 @@ class Newborn:
 
 def deliver(spec: SpecJson, line: Line) -> Newborn:
     """Start the agent in the strongest mode that is wanted and possible; raises `Refusal`."""
+    if line.has_orders():
+        raise Refusal("stopped_before_start", _STOPPED)
     streams = _open_streams(spec)
     try:
         if not _LINUX or spec["namespaces"] == "never":
@@ -114,27 +125,27 @@ def _attempt(spec: SpecJson, streams: agent.Streams, line: Line, *, contained: b
         family = keeper.start(spec, streams, contained=contained)
     except OSError as error:
         raise (Unavailable if contained else OSError)(f"{error.strerror} at the fork") from error
-    word, interrupted = _listen(family, line)
-    if "pid" in word and "start_time" in word and "view" in word and "refused" not in word and not interrupted:
-        return Newborn(family, word["pid"], word["start_time"], word["view"])
+    word, interruption = _listen(family, line)
+    if "pid" in word and "start_time" in word and "view" in word and "refused" not in word:
+        return Newborn(family, word["pid"], word["start_time"], word["view"], interruption)
     family.bury(spec["run_marker"])
-    if interrupted:
-        raise Refusal("stopped_before_start", "The run was stopped before the agent's program was started.")
+    if interruption:
+        raise Refusal("stopped_before_start", _STOPPED)
     if "unavailable" in word:
         raise Unavailable(word["unavailable"])
     message = word.get("message", "The agent's keeper died before it could start the agent.")
     raise Refusal(word.get("refused", "agent_start_failed"), message)
 
 
-def _listen(family: keeper.Keeper, line: Line) -> tuple[BirthJson, bool]:
-    """Return everything said until the birth pipe closes, and whether the worker interrupted."""
+def _listen(family: keeper.Keeper, line: Line) -> tuple[BirthJson, StopReason | None]:
+    """Return everything said until the birth pipe closes, and whether (and how) the worker interrupted."""
     poller = select.poll()
     for descriptor in (*line.sources, family.birth):
         poller.register(descriptor, select.POLLIN)
     heard = bytearray()
-    interrupted = bool(line.early())
+    interruption: StopReason | None = None
     while True:
-        if interrupted:
+        if interruption:
             processes.send(family.pid, signal.SIGKILL)
         ready = [descriptor for descriptor, _ in poller.poll()]
         if family.birth in ready:  # first: an order that comes when the agent already runs is not for us
@@ -142,12 +153,12 @@ def _listen(family: keeper.Keeper, line: Line) -> tuple[BirthJson, bool]:
             heard += part
             if not part:
                 break
-        elif line.hear(ready) is not None:
-            interrupted = True
+        elif (orders := line.hear(ready)) is not None:
+            interruption = "control_closed" if orders == CLOSED else "stopped"
             for descriptor in line.sources:
                 poller.unregister(descriptor)
     os.close(family.birth)
     word: BirthJson = {}
     for text in bytes(heard).splitlines():
         word.update(json.loads(text))
-    return word, interrupted
+    return word, interruption

@@ -27,7 +27,7 @@ class Household:
         """The agent's wait status, once it has ended."""
         self._others = 0
         self._marker = marker
-        self._contained = contained
+        self._contained = contained and os.getpid() == 1  # "everybody" (-1) must never mean the whole machine
         self._supervisor = os.getppid()
 
     def until_agent_ends(self, orders: int, woken: int) -> None:

@@ -50,7 +50,8 @@ class Keeper:
             return
 
     def bury(self, marker: str) -> tuple[int, int]:
-        """Wait until the keeper is gone, then end what it may have left to us; returns (how many, how many won't)."""
+        """See to it that the keeper is gone, then end what it left to us; returns (how many, how many won't)."""
+        processes.send(self.pid, signal.SIGKILL)  # it has had its say; what it has not finished, we or the kernel do
         os.waitpid(self.pid, 0)
         if self.contained or not _LINUX:
             return 0, 0

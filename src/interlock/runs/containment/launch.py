@@ -212,7 +212,7 @@ class Contained:
         """Clear up after a supervisor that died without a word."""
         left = processes.kill_marked(self.marker)
         if not self._started:
-            return SupervisorFailed("The supervisor died before it could start the agent.")
+            return SupervisorFailed("The supervisor died before it could tell that the agent runs.")
         return Ended(
             exit_code=None,
             signal=None,

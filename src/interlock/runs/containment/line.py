@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 
 TYPE_CHECKING = False  # typing's own costs an import
@@ -37,9 +38,11 @@ class Line:
         line, _, self._early = bytes(text).partition(b"\n")
         return json.loads(line)
 
-    def early(self) -> bytes:
-        """Return the orders that came right behind the specification."""
-        return self._early
+    def has_orders(self) -> bool:
+        """Say whether the worker has changed its mind already."""
+        poller = select.poll()
+        poller.register(_CONTROL, select.POLLIN)
+        return bool(self._early or poller.poll(0))
 
     def hear(self, ready: list[int]) -> bytes | None:
         """Return the orders, `CLOSED`, or None if neither source is among the ready ones."""

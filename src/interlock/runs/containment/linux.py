@@ -30,7 +30,6 @@ _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 0x1
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
-_MNT_DETACH = 0x2
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 428, 429, 430, 431, 432
 _SYS_CLONE3, _SYS_MOUNT_SETATTR = 435, 442
@@ -160,11 +159,6 @@ def new_filesystem(kind: str, options: dict[str, str | None], attributes: int) -
 def attach(tree: int, path: str) -> None:
     """Mount a detached tree at a path, over whatever is there."""
     _call(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH)
-
-
-def detach(path: str) -> None:
-    """Unmount what is mounted at a path; copies of it live on."""
-    _checked(int(_libc().umount2(os.fsencode(path), ctypes.c_int(_MNT_DETACH))))
 
 
 def restrict(tree: int | str, attributes: int, *, only_this: bool = False) -> None:

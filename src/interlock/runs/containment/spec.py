@@ -38,7 +38,7 @@ class Spec:
     run_marker: str
     """Names this attempt: unique per run *and* fence, or ending the one would end the other."""
     stdin_file: Path = Path("/dev/null")
-    """What the agent reads as its input; opened before anything is hidden."""
+    """What the agent reads as its input: opened before anything is hidden, and on Linux a sealed copy of the file."""
     wall_clock_seconds: float | None = None
     """After this the agent is stopped politely; counted from its start."""
     grace_seconds: float = 10.0

@@ -181,14 +181,13 @@ def _private_tmp(spec: SpecJson) -> list[Layer]:
         return []
     stage = there[0]
     tree = linux.new_filesystem("tmpfs", {"size": str(size), "mode": "0755"}, linux.NO_SUID | linux.NO_DEVICES)
-    linux.attach(tree, stage)  # only what is mounted can be copied from
+    linux.attach(tree, stage)  # only what is mounted can be copied from; the stage's own layer will cover it
     os.close(tree)
     layers: list[Layer] = []
     for number, path in enumerate(there):
         corner = f"{stage}/{number}"
         os.mkdir(corner, mode=0o1777)
         layers.append(Layer(path, linux.copy_tree(corner)))
-    linux.detach(stage)
     return layers
 
 

@@ -19,7 +19,6 @@ from interlock.runs.containment.line import CLOSED, KILL, TERMINATE, Line
 
 TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
-    from interlock.runs.containment.keeper import Keeper
     from interlock.runs.containment.wire import EndedJson, LastWordJson, SpecJson, StartedJson, StopReason
 
 _KEEPER_MAY_TAKE_SECONDS = 2.0
@@ -37,7 +36,7 @@ def main() -> None:
         if sys.platform.startswith("linux"):
             linux.become_subreaper()
         newborn = birth.deliver(spec, line)
-        Watch(spec, newborn.keeper, line).run(_started(newborn))
+        Watch(spec, newborn, line).run(_started(newborn))
     except birth.Refusal as refusal:
         line.tell({"event": "refused", "reason": refusal.reason, "message": refusal.message})
     except Exception as error:  # noqa: BLE001 - the worker must hear of it; the tree dies with this process
@@ -61,19 +60,19 @@ def _started(newborn: birth.Newborn) -> StartedJson:
 class Watch:
     """One running agent and everything that can end it."""
 
-    def __init__(self, spec: SpecJson, family: Keeper, line: Line) -> None:
-        """Take the specification, the keeper and the line to the worker."""
-        self._family = family
+    def __init__(self, spec: SpecJson, newborn: birth.Newborn, line: Line) -> None:
+        """Take the specification, the agent with its keeper, and the line to the worker."""
+        self._family = newborn.keeper
         self._line = line
         self._marker = spec["run_marker"]
         self._grace = spec["grace_seconds"]
-        self._reason: StopReason | None = None
+        self._reason: StopReason | None = newborn.interruption
         self._report = bytearray()
         self._started_at = time.monotonic()
         self._wall_clock_at = _after(spec["wall_clock_seconds"])
         self._kill_at = self._give_up_keeper_at = float("inf")
         self._poller = select.poll()
-        for descriptor in (*line.sources, family.report):
+        for descriptor in (*line.sources, newborn.keeper.report):
             self._poller.register(descriptor, select.POLLIN)
 
     def run(self, started: StartedJson) -> None:

@@ -1,10 +1,10 @@
 """Repositories: the git side of a run, from the commit that was approved to the result in the user's repository.
 
-    inspect, resolve      what the operator's repository is, and which commit a ref means      source.py, remote.py
-    Mirrors, Mirror       our bare copy, in which approved commits and results are pinned      mirror.py, transfer.py
-    Worktrees             the folders that agents and checks work in                           worktrees.py
-    collect               files as the agent left them → result commit, patch, changed files   collect.py, changes.py
-    apply_result          result → branch or working tree of the user's repository             apply.py, working_tree.py
+    inspect, resolve    what the operator's repository is, which commit a ref means     source.py, local.py, remote.py
+    Mirrors, Mirror     our bare copy, in which commits and results are pinned    mirror.py, bare_folder.py, transfer.py
+    Worktrees           the folders that agents and checks work in                                        worktrees.py
+    collect             files as the agent left them → commit, patch, changed files              collect.py, changes.py
+    apply_result        result → branch or working tree of the user's repository              apply.py, working_tree.py
 
 It knows git and folders: no run, no queue, no database. Every call is synchronous and safe to repeat after a crash.
 

@@ -16,9 +16,9 @@ from interlock.runs.repositories.errors import (
     ObjectsMissing,
 )
 from interlock.runs.repositories.git import Git, Place
+from interlock.runs.repositories.local import LocalRepository, locate, opened
 from interlock.runs.repositories.mirror import Mirror
 from interlock.runs.repositories.remote import as_path
-from interlock.runs.repositories.source import LocalRepository, locate, opened
 from interlock.runs.repositories.transfer import existing, send
 from interlock.runs.repositories.working_tree import change_working_tree
 

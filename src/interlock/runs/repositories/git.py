@@ -8,7 +8,7 @@ Three things keep a repository, or whoever writes into it, from making git run a
    all: they go through a stand-in git folder (`standin.py`) whose configuration we write. That is what stops filters,
    merge drivers and whatever keys later versions of git add: a list of forbidden keys would always be one short.
 
-Only the few `rev-parse` and `symbolic-ref` calls of `source.py` that find where a repository is read its own
+Only the few `rev-parse` and `symbolic-ref` calls of `local.py` that find where a repository is read its own
 configuration; they open no index, no object and no connection, so they start nothing.
 """
 

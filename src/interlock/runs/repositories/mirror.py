@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from interlock.kernel.errors import InterlockError
+from interlock.runs.repositories.bare_folder import BareFolder
 from interlock.runs.repositories.errors import (
     BaseCommitGone,
     CommitNotInMirror,
@@ -30,50 +30,22 @@ from interlock.runs.repositories.errors import (
     RepositoryMissing,
     RepositoryNotAFolder,
 )
-from interlock.runs.repositories.foreign_files import plain_content, remove_tree
+from interlock.runs.repositories.foreign_files import remove_tree
 from interlock.runs.repositories.git import Git, Place, redacted
+from interlock.runs.repositories.local import locate, opened
 from interlock.runs.repositories.locks import locked
 from interlock.runs.repositories.remote import as_path, fetch_url, is_url
-from interlock.runs.repositories.source import locate, opened
-from interlock.runs.repositories.standin import RAW_ATTRIBUTES, Storage, configuration, stand_in
+from interlock.runs.repositories.standin import Storage, stand_in
 from interlock.runs.repositories.transfer import boundary, existing, send
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.|lock\b))*(?<!\.)")
 _FORMATS = ("sha1", "sha256")
-_FOLDERS = ("objects/pack", "objects/info", "refs/heads", "refs/interlock", "worktrees", "info")
-
 _PACKS = 40
-
-# Read by the agents' own git in their worktrees: no collection of garbage there may drop what another run needs.
-_SETTINGS = {
-    "core.bare": "true",
-    "core.filemode": "true",
-    "core.hookspath": "/dev/null",
-    "core.logallrefupdates": "false",
-    "gc.auto": "0",
-    "gc.pruneexpire": "never",
-    "gc.worktreepruneexpire": "never",
-    "maintenance.auto": "false",
-}
-# What makes a git folder read something else; we never write these.
-_FOREIGN = (
-    "branches",
-    "commondir",
-    "config.worktree",
-    "gitdir",
-    "hooks",
-    "info/exclude",
-    "info/grafts",
-    "info/sparse-checkout",
-    "objects/info/alternates",
-    "objects/info/http-alternates",
-    "remotes",
-)
 
 
 def checked_name(name: str) -> str:
     """Return `name` if it can be one part of a path and of a ref, else raise `MalformedName`."""
-    if len(name) > len("x" * 100) or not _NAME.fullmatch(name):
+    if len(name) > 100 or not _NAME.fullmatch(name):
         raise MalformedName(f"{name[:100]!a} can not name a worktree or a ref")
     return name
 
@@ -122,17 +94,18 @@ class Mirror:
 
     @contextmanager
     def locked(self) -> Generator[Place]:
-        """Hold the mirror alone, mended, and yield a stand-in of it. Raises `MirrorBusy`, `MirrorDamaged`."""
-        with self._lock() as lock:
-            self._mend()
+        """Hold the mirror alone, restored, and yield a stand-in of it. Raises `MirrorBusy`, `MirrorDamaged`."""
+        with self._lock("lock", self.home.lock_timeout_s) as lock:
+            self._restore()
             with stand_in(self.git, self._storage()) as place:
                 yield replace(place, keep_open=(lock,))
 
     @contextmanager
     def opened(self, head: str | None = None) -> Generator[Place]:
-        """Yield a stand-in of the mended mirror, its HEAD at a commit, without holding it: for reading."""
-        with self._lock():
-            self._mend()
+        """Yield a stand-in of the restored mirror, its HEAD at a commit, without holding it: for reading."""
+        if not self._bare.intact():
+            with self._lock("lock", self.home.lock_timeout_s):
+                self._restore()
         storage = self._storage()
         with stand_in(self.git, replace(storage, head=head or storage.head)) as place:
             yield place
@@ -144,10 +117,13 @@ class Mirror:
         has it, `ObjectsMissing` for a partial clone, `RemoteUnreachable`.
         """
         ref = f"refs/interlock/base/{checked_name(pin)}"
-        with self.locked() as place:
+        # A lock of its own, and a patient one: bringing a large repository must not stop the runs that need it no more.
+        with self._lock("fetch", self.home.fetch_timeout_s) as lock, self.opened() as place:
             here = self._holds(place, commit)
             if not here:
-                self._bring(place, commit)
+                self._sweep()
+                self._bring(replace(place, keep_open=(lock,)), commit)
+        with self.locked() as place:
             self._set(place, ref, commit)
         return not here
 
@@ -181,69 +157,32 @@ class Mirror:
         if hashed.code != 0 or hashed.told:
             raise MirrorDamaged(f"{self.folder}: {hashed.told.strip()[-300:]}")
 
-    def _lock(self) -> AbstractContextManager[int]:
+    @property
+    def _bare(self) -> BareFolder:
+        return BareFolder(self.folder, self.object_format, f"Interlock's mirror of {self.name}")
+
+    def _restore(self) -> None:
+        if found := self._bare.restore():
+            self.home.on_restored(self.name, found)
+
+    def _lock(self, kind: str, timeout_s: float) -> AbstractContextManager[int]:
         self.home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return locked(self.folder.with_suffix(".lock"), timeout_s=self.home.lock_timeout_s)
+        return locked(self.folder.with_suffix(f".{kind}"), timeout_s=timeout_s)
 
     def _storage(self) -> Storage:
         return Storage(folder=self.folder, object_format=self.object_format)
-
-    def _files(self) -> dict[str, bytes]:
-        return {
-            "HEAD": b"ref: refs/heads/interlock-none\n",
-            "config": configuration(self.object_format, _SETTINGS),
-            "description": os.fsencode(f"Interlock's mirror of {self.name}\n"),
-            "info/attributes": RAW_ATTRIBUTES,
-        }
-
-    def _make(self) -> None:
-        """Make the folder, whole or not at all."""
-        for unfinished in self.home.folder.glob(f".{self.folder.name}~*"):
-            remove_tree(unfinished)
-        new = self.home.folder / f".{self.folder.name}~{os.getpid()}"
-        new.mkdir(mode=0o700)
-        for name in _FOLDERS:
-            (new / name).mkdir(parents=True)
-        for name, content in self._files().items():
-            (new / name).write_bytes(content)
-        new.rename(self.folder)
-
-    def _mend(self) -> None:
-        """Put back what only we write, and tell who wants to know."""
-        if not self.folder.is_dir():
-            self._make()
-        for name in ("objects", "refs", *_FOLDERS):
-            folder = self.folder / name
-            folder.mkdir(exist_ok=True)
-            if not stat.S_ISDIR(folder.lstat().st_mode):
-                raise MirrorDamaged(f"{folder} is not a folder of its own")
-        foreign = [name for name in _FOREIGN if os.path.lexists(self.folder / name)]
-        for name in foreign:
-            remove_tree(self.folder / name)
-        changed = [name for name, content in self._files().items() if plain_content(self.folder / name) != content]
-        for name in changed:
-            self._write(name, self._files()[name])
-        if foreign or changed:
-            self.home.on_restored(self.name, (*changed, *foreign))
-
-    def _write(self, name: str, content: bytes) -> None:
-        target = self.folder / name
-        if target.is_dir() and not target.is_symlink():
-            remove_tree(target)
-        fresh = self.folder / f"{name}.interlock"
-        remove_tree(fresh)
-        fresh.write_bytes(content)
-        fresh.rename(target)
 
     def _holds(self, place: Place, commit: str) -> bool:
         """Say whether a ref of ours leads to the commit: then all of it is here, as refs are set last."""
         left = self.git.run(place, "rev-list", "-1", commit, "--not", "--glob=refs/interlock/*", codes=(0, 128))
         return left.code == 0 and not left.out
 
+    def _sweep(self) -> None:
+        with self.locked():  # and the fetch lock is ours: nobody writes a pack, so these are what a kill left
+            for unfinished in (self.folder / "objects/pack").glob("tmp_*"):
+                remove_tree(unfinished)
+
     def _bring(self, place: Place, commit: str) -> None:
-        # Packs are written only while the mirror is held, so these are what a kill left.
-        for unfinished in (self.folder / "objects/pack").glob("tmp_*"):
-            remove_tree(unfinished)
         if is_url(self.source):
             fetch_url(
                 self.git,
@@ -289,7 +228,7 @@ class Mirror:
         if not found:
             return
         lines = sorted(boundary(self.folder) | found)
-        self._write("shallow", "".join(f"{one}\n" for one in lines).encode())
+        self._bare.write("shallow", "".join(f"{one}\n" for one in lines).encode())
 
     def _set(self, place: Place, ref: str, commit: str | None) -> None:
         # Only we write these refs, and only while we hold the mirror: a lock that is there was left by a kill.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from interlock.approval.errors import RepositoryDirty
+from interlock.approval.errors import InvalidWork, RepositoryDirty
 from interlock.approval.models import Work
 from interlock.runs.repositories.git import Git
 from interlock.runs.repositories.remote import is_url
@@ -23,7 +24,13 @@ def pinned(work: Work) -> Work:
     with tempfile.TemporaryDirectory(prefix="interlock-git-") as scratch:
         git = Git(scratch=Path(scratch))
         source = work.repository
-        if not is_url(source):
+        if is_url(source):
+            if urlsplit(source).password is not None:
+                raise InvalidWork(
+                    "the repository's address holds a password, which would be shown to everybody who reviews it",
+                    hint="use an ssh address",
+                )
+        else:
             facts = inspect(git, source)
             source = facts.source
             if facts.dirty and work.base_ref is None:

@@ -58,9 +58,8 @@ def stand_in(git: Git, storage: Storage) -> Generator[Place]:
         (folder / "config").write_bytes(configuration(storage.object_format, storage.settings))
         if storage.attributes is not None:
             (folder / "info/attributes").write_bytes(storage.attributes)
-        for name in _SHARED:
-            if os.path.lexists(storage.folder / name):
-                (folder / name).symlink_to(storage.folder / name)
+        for name in _SHARED:  # there or not: another git may make it any moment
+            (folder / name).symlink_to(storage.folder / name)
         for name, target in storage.links.items():
             (folder / name).symlink_to(target)
         yield Place(git_dir=folder)

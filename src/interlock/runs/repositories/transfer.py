@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from interlock.runs.repositories.errors import GitFailed, ObjectsMissing
+from interlock.runs.repositories.errors import GitFailed, ObjectsMissing, OutputTooLarge
 from interlock.runs.repositories.git import Git, Place
 
 _FEW = 100
@@ -43,8 +43,12 @@ def send(
 
 def _few(git: Git, source: Place, asked: bytes, timeout_s: float) -> bool:
     """Say whether it is too little for a pack: git searches every pack, but finds a loose object by its name."""
-    counted = git.run(source, "rev-list", "--objects", "--stdin", stdin=asked, codes=range(256), timeout_s=timeout_s)
-    return counted.code == 0 and counted.out.count(b"\n") <= _FEW
+    listing = ("rev-list", "--objects", "--no-object-names", "--stdin")
+    try:
+        listed = git.run(source, *listing, stdin=asked, codes=range(256), limit=_FEW * 65, timeout_s=timeout_s)
+    except OutputTooLarge:
+        return False
+    return listed.code == 0 and listed.out.count(b"\n") <= _FEW
 
 
 def existing(git: Git, place: Place, commits: Iterable[str]) -> set[str]:

@@ -18,7 +18,7 @@ from interlock.runs.repositories.errors import (
     WorkingTreeDirty,
 )
 from interlock.runs.repositories.git import Git, Place
-from interlock.runs.repositories.source import LocalRepository, opened, top_level
+from interlock.runs.repositories.local import LocalRepository, opened, top_level
 from interlock.runs.repositories.standin import private_folder
 from interlock.runs.repositories.transfer import send
 

@@ -76,8 +76,8 @@ class Worktrees:
             mirror.git.run(here, "read-tree", "-m", "-u", commit, timeout_s=_CHECKOUT_TIMEOUT_S)
             (files / ".git").write_bytes(worktree.link)
             with mirror.locked():
-                self._register(worktree, commit, index.read_bytes())
                 self._refuse_existing(worktree)
+                self._register(worktree, commit, index.read_bytes())
                 try:
                     files.rename(worktree.path)
                 except OSError as error:

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier, leaf_hash
 from interlock.kernel.clock import Clock
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Leaf
 from interlock.storage.database import Execute, Row, Transaction, Value, latest, migrations, queries, refuse_newer
 from interlock.storage.errors import (
@@ -77,10 +78,12 @@ class PostgresDatabase:
                 yield transaction
                 if transaction.leaves:
                     _append(connection, transaction.leaves)
+        # It is committed: what fails from here on must not look as if it were not, or it would be done again.
+        with suppress(psycopg.Error, InterlockError):
             if transaction.wakes:
                 connection.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
-        if transaction.leaves and self.seal_after_commit:
-            self.seal()
+            if transaction.leaves and self.seal_after_commit:
+                self.seal()
 
     @contextmanager
     def light(self) -> Generator[Transaction]:
@@ -190,13 +193,16 @@ class Listener:
 
     def wait(self, seconds: float) -> bool:
         """Return True as soon as there may be something to claim, False after `seconds`."""
-        ready, _, _ = select.select([self._connection.fileno(), self._outside], [], [], min(seconds, _POLL_SECONDS))
-        if self._outside in ready:
-            self._outside.recv(64)
-        if len(ready) > (self._outside in ready):
-            with suppress(psycopg.Error):
+        try:
+            watched = [self._connection.fileno(), self._outside]
+            ready, _, _ = select.select(watched, [], [], min(seconds, _POLL_SECONDS))
+            if self._outside in ready:
+                self._outside.recv(64)
+            if len(ready) > (self._outside in ready):
                 for _ in self._connection.notifies(timeout=0):
                     pass
+        except psycopg.Error as error:
+            raise _translate(error) from error
         return bool(ready) or seconds > _POLL_SECONDS
 
     def rouse(self) -> None:

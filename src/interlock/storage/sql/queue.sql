@@ -35,7 +35,7 @@ WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND (:any_beat = 1 
 -- name: item_park
 UPDATE queue_items SET
     status = :status, fence = fence + 1, waits_for = :waits_for,
-    claimable = CASE WHEN :status = 'PENDING' AND :waits_for IS NULL THEN 1 ELSE 0 END,
+    claimable = CASE WHEN :status = 'PENDING' AND CAST(:waits_for AS TEXT) IS NULL THEN 1 ELSE 0 END,
     owner_session = CASE WHEN :status = 'PENDING' THEN '-' ELSE owner_session END,
     started_at_kst = CASE WHEN :status = 'PENDING' THEN '-' ELSE started_at_kst END,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, not_before_ms = NULL,
@@ -45,7 +45,7 @@ WHERE id = :id AND fence = :fence AND status = :seen_status;
 -- name: item_requeue
 UPDATE queue_items SET
     status = 'PENDING', attempt_count = attempt_count + 1, not_before_ms = :not_before_ms,
-    claimable = CASE WHEN :not_before_ms IS NULL THEN 1 ELSE 0 END,
+    claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL THEN 1 ELSE 0 END,
     owner_session = '-', started_at_kst = '-', started_ms = NULL,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
     notes = CASE WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END, updated_at = :now_kst

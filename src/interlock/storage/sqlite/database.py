@@ -79,7 +79,8 @@ class SqliteDatabase:
                     connection.execute("ROLLBACK")
                 raise
         if transaction.wakes and self._wake_folder is not None:
-            ring(self._wake_folder)
+            with suppress(OSError):  # it is committed; who was not woken looks by himself in a second
+                ring(self._wake_folder)
 
     @contextmanager
     def light(self) -> Generator[Transaction]:

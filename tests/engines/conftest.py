@@ -1,0 +1,33 @@
+"""The engine's fixtures: a world on SQLite, or on each kind of database."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.world import World
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A workspace with a repository, on SQLite or on what `on_both` says."""
+    kind: str = getattr(request, "param", "sqlite")
+    made = World(tmp_path, request.getfixturevalue("postgres_url") if kind == "postgres" else "")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def visible_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A workspace that does not lie below /tmp, which an agent has for itself alone and where everything is hidden."""
+    cache = request.config.cache
+    assert cache is not None, "these tests need pytest's cache folder"
+    place = Path(tempfile.mkdtemp(dir=cache.mkdir("engines")))
+    made = World(place)
+    yield made
+    made.close()
+    shutil.rmtree(place)
