@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, get_args
 
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.approval.models import Work
+from interlock.approval.plan import EMPTY_PLAN
 from interlock.approval.ports import Desk, Signed
-from interlock.approval.service import EMPTY_PLAN, Approval
+from interlock.approval.service import Approval
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
 from interlock.kernel.events import Event
@@ -28,6 +29,7 @@ from interlock.workspace.layout import Layout
 if TYPE_CHECKING:
     from interlock.engines.local import Worker
     from interlock.evidence.models import SignedHead
+    from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
     from interlock.runs.repositories import Mirrors
     from interlock.runs.results import Results
@@ -92,20 +94,18 @@ class Interlock:
     @cached_property
     def evidence(self) -> Evidence:
         """The sealed log; without the log's private key it can be read and not signed."""
-        from interlock.evidence.keys import load_signer, load_verifiers
+        from interlock.evidence.keys import load_verifiers
         from interlock.evidence.service import Evidence
         from interlock.storage.evidence import StoredLog
 
         log = StoredLog(self.database)
-        key = self.layout.keys / LOG_KEY
-        origin = log.origin()
         return Evidence(
             log=log,
             heads=_Heads(self.database),
             verifiers=load_verifiers(self.layout.evidence / "log.vkey"),
             now=self.now,
-            origin=origin,
-            signer=load_signer(key, origin) if key.exists() else None,
+            origin=log.origin(),
+            sign=self._log_signer,
         )
 
     @cached_property
@@ -156,6 +156,8 @@ class Interlock:
         from interlock.runs.steps import Bench
 
         load_signer(self.layout.keys / SERVICE_KEY, "interlock/service")
+        if (self.layout.keys / LOG_KEY).exists():
+            self._log_signer()
         host = socket.gethostname()
         actor = Actor(principal=Principal(PrincipalKind.SERVICE, f"worker@{host}"[:128]))
         me = WorkerProcess(
@@ -196,9 +198,14 @@ class Interlock:
             once=once,
         )
 
+    def _log_signer(self) -> Signer:
+        from interlock.evidence.keys import load_signer
+
+        return load_signer(self.layout.keys / LOG_KEY, self.evidence.origin)
+
     def _sign(self, actor: Actor) -> None:
         """Sign the log and show the head; in a workspace whose log key is kept elsewhere, somebody else does."""
-        if self.evidence.signer is not None:
+        if (self.layout.keys / LOG_KEY).exists():
             self.evidence.head()
             _log_all(self.windows.catch_up(actor))
 
@@ -212,7 +219,7 @@ class Interlock:
 
     def pin(self, work: Work) -> Work:
         """Find out which commit is meant."""
-        if work.repository is None:
+        if work.repository is None and work.base_ref is None:
             return work
         from interlock.runs.repositories.pin import pinned
 
@@ -338,7 +345,7 @@ def create_workspace(root: Path, actor: Actor, *, database_url: str, replace: bo
         made.append(Made(layout.database, "created" if fresh else "kept"))
     log = StoredLog(house.database)
     origin = log.origin()
-    made += make_keys(layout, origin, actor.principal.name)
+    made += make_keys(layout, origin, actor.principal.name if actor.principal.kind is PrincipalKind.HUMAN else None)
     if log.size() == 0:
         house.tell(actor, WorkspaceCreated(subject="workspace", origin=origin))
         house.approval.set_plan(actor, EMPTY_PLAN)

@@ -70,7 +70,7 @@ class MemoryLog:
 def room(log: MemoryLog, by: Signer | None = None) -> Evidence:
     """Open the room over a log with one key."""
     key = by or signer()
-    return Evidence(log=log, heads=log, verifiers=(key.verifier(),), now=lambda: NOON, origin=ORIGIN, signer=key)
+    return Evidence(log=log, heads=log, verifiers=(key.verifier(),), now=lambda: NOON, origin=ORIGIN, sign=lambda: key)
 
 
 def signed_log(*sizes: int, after: int = 0) -> MemoryLog:

@@ -77,7 +77,7 @@ def test_a_retired_keys_head_still_counts() -> None:
 
 def test_without_a_key_no_head_is_signed_but_the_last_one_is_told() -> None:
     log = signed_log(5)
-    reader = replace(room(log), signer=None)
+    reader = replace(room(log), sign=None)
     assert reader.head() == log.signed[0]
     log.data.append(leaf(5))
     with pytest.raises(KeyMissing):

@@ -23,7 +23,7 @@ plan_door = typer.Typer(help="The plan: what all this is for.", no_args_is_help=
 draft_door = typer.Typer(help="Drafts: propose work, review it, decide.", no_args_is_help=True)
 approved_door = typer.Typer(help="Approved records: what may run, byte for byte.", no_args_is_help=True)
 
-_PREVIEW = 72
+_MOST_DIGITS = 16
 
 
 class _House(Protocol):
@@ -160,7 +160,9 @@ def draft_edit(
 def draft_approve(
     draft_id: Annotated[str, typer.Argument(metavar="ID")],
     digest: Annotated[str | None, typer.Option(help="The digest you were shown; anything else is refused.")] = None,
-    expires_after: Annotated[int | None, typer.Option(min=1, help="Seconds for which runs may start.")] = None,
+    expires_after: Annotated[
+        int | None, typer.Option(min=1, max=2**31 - 1, help="Seconds for which runs may start.")
+    ] = None,
 ) -> None:
     """Agree to exactly what `draft show` shows. Starts nothing; only a human may."""
     approved = _approval().approve(call().actor(), draft_id, seen_digest=digest, expires_after_seconds=expires_after)
@@ -243,8 +245,8 @@ def _limits(before: Limits, changes: list[str]) -> Limits:
     values = before.to_json()
     for change in changes:
         name, _, number = change.partition("=")
-        if name not in values or not number.isascii() or not number.isdigit():
-            raise Invalid(f"--limit takes NAME=NUMBER with one of {', '.join(values)}; not {change!r}")
+        if name not in values or not number.isascii() or not number.isdigit() or len(number) > _MOST_DIGITS:
+            raise Invalid(f"--limit takes NAME=NUMBER with one of {', '.join(values)}; not {change[:80]!r}")
         values[name] = int(number)
     return Limits(**values)
 
@@ -267,12 +269,19 @@ def _read(file: str) -> str:
 
 def _json_object(text: str, name: str) -> JsonObject:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Invalid(f"{name} should be a JSON object")
     return cast("JsonObject", value)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
 
 
 def _row(draft: Draft) -> dict[str, Any]:
@@ -329,12 +338,9 @@ def _show_approved(approved: Approved) -> None:
 def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
     """Say what will run, in the order in which a reviewer asks."""
     command = cast("list[str] | None", terms["command"])
-    lines = [
-        f"  prompt      {line}" if not n else f"              {line}"
-        for n, line in enumerate(str(data["prompt"]).splitlines() or [""])
-    ]
+    lines = _titled("prompt", str(data["prompt"]))
     if data.get("content"):
-        lines.append(f"  content     {str(data['content'])[:_PREVIEW]}")
+        lines += _titled("content", str(data["content"]))
     if data.get("context"):
         lines.append(f"  context     {json.dumps(data['context'], ensure_ascii=False)}")
     lines += [
@@ -351,3 +357,8 @@ def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
     if data.get("expires_at"):
         lines.append(f"  expires     {data['expires_at']}")
     return [*lines, f"  digest      {data['digest']}"]
+
+
+def _titled(title: str, text: str) -> list[str]:
+    first, *rest = text.splitlines() or [""]
+    return [f"  {title:12}{first}", *(f"{'':14}{line}" for line in rest)]

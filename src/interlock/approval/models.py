@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
@@ -13,6 +14,9 @@ from interlock.kernel.canonical import JsonObject, digest
 from interlock.kernel.transitions import Transitions
 
 TERMS_SCHEMA = "interlock.terms/v1"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_MOST = 2**53 - 1
+_MOST_SECONDS = 366 * 24 * 3600
 
 
 class DraftStatus(Enum):
@@ -52,8 +56,10 @@ class Limits:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**53:
-                raise InvalidWork(f"the limit {each.name} must be a whole number above 0")
+            most = _MOST_SECONDS if each.name.endswith("_seconds") else _MOST
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+                told = f"{most} (a year)" if most == _MOST_SECONDS else "2^53"
+                raise InvalidWork(f"the limit {each.name} must be a whole number above 0 and at most {told}")
 
     def to_json(self) -> dict[str, int]:
         """Return the limits by name."""
@@ -79,6 +85,14 @@ class Work:
     network: bool = True
     """Whether the agent may reach the network."""
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name in self.environment:
+            if not _VARIABLE.fullmatch(name) or name.startswith(("INTERLOCK_", "ORCH_")):
+                raise InvalidWork(f"--env takes the name of a variable that may be handed on, not {name[:80]!a}")
+        for word in (*(self.command or ()), *(word for check in self.checks for word in check)):
+            if "\0" in word:
+                raise InvalidWork("a command or check holds a NUL character")
 
     def to_json(self) -> dict[str, Any]:
         """Return the work as plain JSON."""

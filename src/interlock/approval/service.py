@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 from interlock.access.models import Actor, require_human
 from interlock.approval.errors import (
@@ -18,7 +17,7 @@ from interlock.approval.errors import (
     DraftInError,
     DraftNotApproved,
     DraftNotFound,
-    PlanInvalid,
+    InvalidWork,
     PromptInvalid,
 )
 from interlock.approval.events import ApprovalRevoked, DraftApproved, DraftCreated, DraftEdited, DraftRejected, PlanSet
@@ -32,21 +31,14 @@ from interlock.approval.models import (
     terms_digest,
 )
 from interlock.approval.options import ApprovalOptions
+from interlock.approval.plan import EMPTY_PLAN, check_plan
 from interlock.approval.ports import Attest, Desk, Look, Open, Pin, Signed
 from interlock.evidence.content import ContentStore, Text, commit, named
-from interlock.kernel.canonical import Json, JsonObject, canonical, check, digest
+from interlock.kernel.canonical import JsonObject, canonical, check, digest
 from interlock.kernel.ids import UlidSource, checked, has_prefix, with_prefix
 
 APPROVAL_PREDICATE = "urn:interlock:predicate:approval/v1"
-EMPTY_PLAN: JsonObject = {
-    "id": "plan",
-    "title": "",
-    "workspace": "",
-    "created": "",
-    "objective": "",
-    "tasks": [],
-    "constraints": [],
-}
+_MAX_TERMS_BYTES = 24 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +90,9 @@ class Approval:
                 decided_by=None,
                 decision_reason=None,
             )
+            terms = _loggable(draft.terms(defaults))
             desk.drafts.add(draft)
-            desk.emit(DraftCreated(subject=draft.id, draft_version=1, terms_digest=terms_digest(draft.terms(defaults))))
+            desk.emit(DraftCreated(subject=draft.id, draft_version=1, terms_digest=terms_digest(terms)))
         return draft
 
     def draft(self, draft_id: str) -> Draft:
@@ -114,8 +107,10 @@ class Approval:
             return desk.drafts.list(status=status, limit=limit)
 
     def terms(self, draft: Draft) -> JsonObject:
-        """Return what an approval of this draft would freeze now: what a reviewer is shown."""
-        return draft.terms(self._defaults(draft.work))
+        """Return what an approval of this draft froze, or would freeze now: what a reviewer is shown."""
+        if draft.status is DraftStatus.APPROVED:
+            return self.approved(with_prefix(draft.id, "a")).terms
+        return draft.terms(self._defaults(draft.work) if draft.status is not DraftStatus.REJECTED else Work())
 
     def edit(self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None) -> Draft:
         """Change a draft that is not decided; a draft in error becomes a draft again."""
@@ -142,13 +137,14 @@ class Approval:
                 work=pinned or draft.work,
                 updated_ms=desk.now(),
             )
+            terms = _loggable(after.terms(defaults))
             _replace(desk, after, draft.version)
             desk.emit(
                 DraftEdited(
                     subject=draft.id,
                     draft_version=after.version,
                     before_digest=terms_digest(draft.terms(defaults)),
-                    terms_digest=terms_digest(after.terms(defaults)),
+                    terms_digest=terms_digest(terms),
                 )
             )
         return after
@@ -268,7 +264,7 @@ class Approval:
 
     def set_plan(self, actor: Actor, body: JsonObject) -> Plan:
         """Write the plan."""
-        checked_plan(body)
+        check_plan(body)
         with self.open(actor) as desk:
             before = desk.plans.get()
             plan = Plan(
@@ -345,34 +341,16 @@ def verify_frozen(desk: Desk, approved: Approved) -> None:
             raise DigestMismatch(f"a text of {approved.id} does not match its commitment")
 
 
-def checked_plan(body: JsonObject) -> None:
-    """Raise `PlanInvalid` unless this has the shape of a plan (seed 4: OpsPlan)."""
-    try:
-        check(body, "plan")
-    except (ValueError, RecursionError) as error:
-        raise PlanInvalid(str(error)) from None
-    for name in ("id", "title", "workspace", "created", "objective"):
-        if not isinstance(body.get(name), str):
-            raise PlanInvalid(f"the plan needs {name}, a text")
-    tasks = cast("list[Json]", body.get("tasks")) if isinstance(body.get("tasks"), list) else None
-    if tasks is None:
-        raise PlanInvalid("the plan needs tasks, a list")
-    known = [cast("dict[str, Any]", task).get("id") for task in tasks if isinstance(task, dict)]
-    if len(known) != len(tasks) or len(set(known)) != len(known):
-        raise PlanInvalid("every task of the plan is an object with an id of its own")
-    for task in cast("list[dict[str, Any]]", tasks):
-        _checked_task(task, known)
-
-
-def _checked_task(task: dict[str, Any], known: list[Any]) -> None:
-    for name in ("id", "title", "scope", "description"):
-        if not isinstance(task.get(name), str):
-            raise PlanInvalid(f"task {task.get('id')!r} needs {name}, a text")
-    if task.get("status", "pending") not in {"pending", "in_progress", "done", "blocked"}:
-        raise PlanInvalid(f"task {task['id']!r} has the status {task['status']!r}, which there is not")
-    missing = [other for other in task.get("depends", []) if other not in known]
-    if missing:
-        raise PlanInvalid(f"task {task['id']!r} depends on {missing[0]!r}, which is not in the plan")
+def _loggable(terms: JsonObject) -> JsonObject:
+    """Refuse work that could be reviewed and never approved, because no event could hold its terms."""
+    check(terms, "terms")
+    size = len(canonical(terms))
+    if size > _MAX_TERMS_BYTES:
+        raise InvalidWork(
+            f"command, checks and environment are {size} bytes; at most {_MAX_TERMS_BYTES} are taken",
+            hint="put a script into the repository and name that as command or check",
+        )
+    return terms
 
 
 def _draft(desk: Desk, draft_id: str) -> Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interlock import __version__
-from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound, Refused, Unreachable
+from interlock.kernel.errors import Conflict, Failed, InterlockError, Invalid, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
     from interlock.access.models import Actor
@@ -74,6 +75,19 @@ _EXIT_CODES: Sequence[tuple[type[InterlockError], int]] = (
     (Refused, 4),
     (Unreachable, 5),
 )
+_FLAGS = {
+    "--json",
+    "--follow",
+    "--into-tree",
+    "--once",
+    "--network",
+    "--no-network",
+    "--replace-entry-points",
+    "--help",
+    "--version",
+}
+"""Options that take no value; a test holds this against the doors."""
+_MOST_TOLD = 1200
 _WITH_VALUE = ("--workspace", "--as", "--correlation-id")
 
 
@@ -83,23 +97,63 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         sys.stdout.write(f"interlock {__version__}\n")
         return 0
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when the caller closed it
+        return _fail(Failed("there is no standard output to answer on"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    code = _answer(words)
     try:
-        common, words = _common(words)
-        if not words or words[0] in {"--help", "-h", "help"}:
-            width = max(map(len, DOORS))
-            sys.stdout.write(_MANUAL.format(commands="\n".join(f"  {n:{width}}  {d.about}" for n, d in DOORS.items())))
-            return 0 if words else 2
-        if words[0] not in DOORS:
-            raise Invalid(f"there is no command {words[0]!r}", hint="`interlock --help` lists them")
-        return _open(DOORS[words[0]], words, common)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has gone; nothing more can be said, and nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _fail(Failed(f"the answer could not be written: {error}"))
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    """Answer, or say what stands against it."""
+    try:
+        return _serve(words)
     except InterlockError as error:
         return _fail(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read us has gone; nothing more can be said, and nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        # The last resort: a person gets a sentence; whoever mends it sets INTERLOCK_TRACEBACK.
+        if os.environ.get("INTERLOCK_TRACEBACK"):
+            raise
+        told = f"{type(error).__name__}: {error}"
+        return _fail(Failed(f"this should not have happened: {told}", hint="INTERLOCK_TRACEBACK=1 shows where"))
+
+
+def _serve(words: list[str]) -> int:
+    common, words = _common(_checked(words))
+    if words in (["--version"], ["-V"]):
+        sys.stdout.write(f"interlock {__version__}\n")
+        return 0
+    if not words or words[0] in {"--help", "-h", "help"}:
+        width = max(map(len, DOORS))
+        sys.stdout.write(_MANUAL.format(commands="\n".join(f"  {n:{width}}  {d.about}" for n, d in DOORS.items())))
+        return 0 if words else 2
+    if words[0] not in DOORS:
+        raise Invalid(f"there is no command {words[0]!r}", hint="`interlock --help` lists them")
+    return _open(DOORS[words[0]], words, common)
+
+
+def _checked(words: list[str]) -> list[str]:
+    for word in words:
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError:
+            raise Invalid(f"an argument is not UTF-8 text: {word[:80]!a}") from None
+    return words
 
 
 def _common(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -111,7 +165,9 @@ def _common(words: list[str]) -> tuple[dict[str, str], list[str]]:
     while place < end:
         word = words[place]
         name, equals, value = word.partition("=")
-        if word == "--json":
+        if _is_value(words, place):
+            rest.append(word)
+        elif word == "--json":
             common["--json"] = "yes"
         elif name in _WITH_VALUE:
             if not equals:
@@ -124,6 +180,12 @@ def _common(words: list[str]) -> tuple[dict[str, str], list[str]]:
             rest.append(word)
         place += 1
     return common, rest + words[end:]
+
+
+def _is_value(words: list[str], place: int) -> bool:
+    """Say whether a word is what the option before it takes, whatever it looks like."""
+    before = words[place - 1] if place else ""
+    return before.startswith("--") and "=" not in before and before not in _FLAGS
 
 
 def _open(door: Door, words: list[str], common: dict[str, str]) -> int:
@@ -224,7 +286,7 @@ def _catch_up(app: Callable[[], Any], actor: Callable[[], Actor]) -> None:
 
 def _fail(error: InterlockError) -> int:
     hint = f"; {error.hint}" if error.hint else ""
-    sys.stderr.write(f"error: {_one_line(error.message + hint)} [{error.code}]\n")
+    sys.stderr.write(f"error: {_one_line(error.message.rstrip('. ') + hint)} [{error.code}]\n")
     own: int | None = getattr(error, "exit_code", None)
     if own is not None:
         return own
@@ -232,4 +294,5 @@ def _fail(error: InterlockError) -> int:
 
 
 def _one_line(text: str) -> str:
+    text = text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]} […]"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))

@@ -54,7 +54,9 @@ def house(kind: type[House]) -> House:
 def answer(data: Any, lines: Iterable[str] | None = None) -> None:  # noqa: ANN401 - JSON of any shape
     """Show an answer: one JSON document with `--json`, else lines for a person."""
     if call().as_json or lines is None:
-        sys.stdout.write(json.dumps(data, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False) + "\n")
+        text = json.dumps(data, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)
+        # What a terminal would hide or obey is spelt out, as JSON spells it.
+        sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
         return
     for line in lines:
         sys.stdout.write(_shown(line) + "\n")

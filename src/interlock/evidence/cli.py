@@ -162,7 +162,7 @@ def export(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
 
 @door.command("list")
 def list_events(
-    after: Annotated[int, typer.Option(min=0, help="Start at this entry.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=2**53, help="Start at this entry.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     subject: Annotated[str | None, typer.Option(help="Only events about this id.")] = None,
 ) -> None:
@@ -185,16 +185,14 @@ def _verify(
     from interlock.evidence.keys import load_verifiers
     from interlock.evidence.verify import verify_export
 
-    if key is None:
-        key = folder / "log.vkey"
-        if origin is None and not call().as_json:
-            note(f"note: trusting {key}, which lies beside the ledger; compare it, or name your own with --key")
+    own = key is None
+    key = folder / "log.vkey" if key is None else key
 
     def progress(entries: int) -> None:
         if sys.stderr.isatty() and entries % _PROGRESS_EVERY < 4096:
             note(f"… {entries} entries")
 
-    return verify_export(
+    report = verify_export(
         folder / "ledger.jsonl",
         folder / "heads.jsonl",
         load_verifiers(key),
@@ -203,6 +201,9 @@ def _verify(
         reference=reference,
         progress=progress,
     )
+    if own and origin is None and not call().as_json:
+        note(f"note: trusted {key}, which lies beside the ledger; compare it, or name your own with --key")
+    return report
 
 
 def _text(path: Path) -> str:

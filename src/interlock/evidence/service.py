@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,8 +29,8 @@ class Evidence:
     now: Clock
     origin: str
     """The log's name in its heads."""
-    signer: Signer | None = None
-    """Absent where only reading is allowed."""
+    sign: Callable[[], Signer] | None = None
+    """Gives the log's key, when something is to be signed; absent where only reading is allowed."""
 
     def head(self) -> SignedHead:
         """Return a signed head of the present log, signing one if there is none of its size.
@@ -78,12 +79,12 @@ class Evidence:
             raise HeadRefused(f"the log's first {last.size} entries are not those of its last signed head")
 
     def _sign(self, tree: Frontier) -> SignedHead:
-        if self.signer is None:
+        if self.sign is None:
             raise KeyMissing(
                 "there is no log key to sign with", hint="give the log key, or let `interlock init` make one"
             )
         root = tree.root()
-        note = sign_head(TreeHead(self.origin, tree.size, root), self.signer)
+        note = sign_head(TreeHead(self.origin, tree.size, root), self.sign())
         head = SignedHead(size=tree.size, root=root, at=self.now(), note=note)
         self.heads.add_head(head)
         return head

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 Clock = Callable[[], int]
 """Returns the present instant in milliseconds since the epoch, UTC."""
 
-_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -25,7 +25,7 @@ def system_clock() -> int:
 def to_text(ms: int) -> str:
     """Show an instant as `2026-11-21T08:00:00.000Z`."""
     moment = _EPOCH + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def from_text(text: str) -> int:

@@ -13,6 +13,7 @@ from interlock.kernel.clock import Clock, system_clock
 from interlock.kernel.errors import Invalid
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SHOWN_BY = {"d": "draft", "a": "approved", "r": "run"}
 _GRAMMAR = re.compile(r"([a-z]+)_([0-7][0-9A-HJKMNP-TV-Z]{25})")
 
 
@@ -43,6 +44,11 @@ def checked(text: str, prefix: str) -> str:
     """Return `text` if it is an id with this prefix, else raise `MalformedId`. Nothing unchecked touches a path."""
     match = _GRAMMAR.fullmatch(text)
     if match is None or match[1] != prefix:
+        if match is not None and match[1] in _SHOWN_BY and prefix in _SHOWN_BY:
+            raise MalformedId(
+                f"{text} is a {_SHOWN_BY[match[1]]} id; a {_SHOWN_BY[prefix]} id begins with {prefix}_",
+                hint=f"`interlock {_SHOWN_BY[match[1]]} show {text}` shows it",
+            )
         shown = text if text.isprintable() and len(text) <= 64 else ascii(text[:64]) + "…"
         raise MalformedId(f"not a {prefix}_<ulid> id: {shown}")
     return text

@@ -29,7 +29,10 @@ def status() -> None:
     """Count items by status."""
     with house(_House).queue_look() as queue:
         counts = queue.counts()
-    answer(dict(counts), ["summary " + " ".join(f"{name}={counts[name]}" for name in (s.value for s in ItemStatus))])
+    answer(
+        {"id": "queue", "status": "ok", **counts},
+        ["summary " + " ".join(f"{name}={counts[name]}" for name in (s.value for s in ItemStatus))],
+    )
 
 
 @door.command("list")

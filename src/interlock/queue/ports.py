@@ -91,7 +91,7 @@ class ItemOwner(Protocol):
         """The item is claimable again."""
         ...
 
-    def cancelled(self, item: Item, reason: str) -> None:
+    def cancelled(self, item: Item, reason: str, message: str) -> None:
         """The item was stopped by an operator."""
         ...
 

@@ -155,7 +155,7 @@ class Queue:
         note = f"cancelled_by_operator: {reason}" if reason else "cancelled_by_operator"
         self._must(self.store.park(seen.id, seen, ItemStatus.BLOCKED, note, None), seen)
         item = self.get(seen.id)
-        self._owner(item).cancelled(item, reason)
+        self._owner(item).cancelled(item, "cancelled_by_operator", reason)
         self.emit(ItemCancelled(subject=item.id, previous_status=seen.status.value, fence=item.fence))
         return item
 
@@ -169,7 +169,7 @@ class Queue:
         waits_for = "approval" if seen.kind is ItemKind.RUN else None
         self._must(self.store.park(seen.id, seen, status, f"replan:{notes.strip()}", waits_for), seen)
         item = self.get(seen.id)
-        self._owner(item).cancelled(item, "replanned")
+        self._owner(item).cancelled(item, "replanned", notes.strip())
         self.emit(
             ItemReplanned(
                 subject=item.id, previous_status=seen.status.value, status=item.status.value, fence=item.fence
@@ -218,7 +218,7 @@ class _Nobody:
     def completed(self, item: Item) -> None: ...
     def failed(self, item: Item, reason: str, message: str) -> None: ...
     def given_back(self, item: Item, reason: str) -> None: ...
-    def cancelled(self, item: Item, reason: str) -> None: ...
+    def cancelled(self, item: Item, reason: str, message: str) -> None: ...
     def retried(self, item: Item) -> None: ...
 
 

@@ -70,7 +70,7 @@ def show(run_id: RunId) -> None:
 def log(
     run_id: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    after: Annotated[int, typer.Option(min=0, help="Only lines numbered above this.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=2**53, help="Only lines numbered above this.")] = 0,
 ) -> None:
     """Show a run's log."""
     shown: list[dict[str, Any]] = []

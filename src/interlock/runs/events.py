@@ -83,6 +83,7 @@ class RunCancelled(Event):
     kind = "run.cancelled"
     previous_status: str
     reason: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)

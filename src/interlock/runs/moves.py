@@ -83,14 +83,14 @@ class RunMoves:
         self.emit(RunReturned(subject=run.id, reason=reason))
         self._say(run, "WARN", f"Waiting for a worker again ({reason})")
 
-    def cancelled(self, item: Item, reason: str) -> None:
+    def cancelled(self, item: Item, reason: str, message: str) -> None:
         """Stop the run for good; a run that ended before keeps its end when its item is replanned."""
         run = self._run(item)
         if MAY_BECOME.final(run.status) and item.waits_for is not None:
             return
-        self._move(item, RunStatus.CANCELLED, reason=reason or "cancelled_by_operator")
-        self.emit(RunCancelled(subject=run.id, previous_status=run.status.value, reason=reason))
-        self._say(run, "WARN", "Cancelled" + (f": {reason}" if reason else ""))
+        self._move(item, RunStatus.CANCELLED, reason=reason, message=message or None)
+        self.emit(RunCancelled(subject=run.id, previous_status=run.status.value, reason=reason, message=message))
+        self._say(run, "WARN", "Cancelled" + (f": {message}" if message else ""))
 
     def retried(self, item: Item) -> None:
         """Do an errored run anew: error → pending, next generation."""

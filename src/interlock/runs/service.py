@@ -11,10 +11,10 @@ from interlock.approval.models import Approved
 from interlock.approval.service import startable, verify_frozen
 from interlock.evidence.content import Sealed
 from interlock.kernel.canonical import JsonObject, check, digest
-from interlock.kernel.errors import InterlockError
+from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource, checked
-from interlock.queue.models import Executor, Item, ItemKind, NewItem, WorkerProcess
+from interlock.queue.models import PRIORITY_RANK, Executor, Item, ItemKind, NewItem, WorkerProcess
 from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
 from interlock.runs.events import RunAgentStarted, RunCreated, RunStepCompleted
 from interlock.runs.models import Claim, LogLine, Outcome, Run, RunStatus, Step, StepName
@@ -35,6 +35,8 @@ class Runs:
 
     def create(self, actor: Actor, approved_id: str, *, priority: str = "P1") -> Run:
         """Make a run from an approved record that is valid now; a draft, a path or a wrong id is refused."""
+        if priority not in PRIORITY_RANK:
+            raise Invalid(f"the priority is one of {', '.join(PRIORITY_RANK)}, not {priority[:20]!a}")
         with self.open(actor) as desk:
             approved = startable(desk.approval, approved_id)
             run_id = f"r_{self.new_ulid()}"

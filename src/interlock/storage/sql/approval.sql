@@ -49,29 +49,27 @@ ORDER BY draft.seq DESC LIMIT :limit;
 -- name: approved_add
 -- An a_ id has its draft's ULID, so a second approval of one draft collides here, whatever raced before.
 INSERT INTO approved (
-    id, draft_id, digest, terms, provider, approved_ms, approved_by, expires_ms, attestation
+    id, draft_id, digest, terms, prompt_ref, content_ref, context_ref, provider,
+    approved_ms, approved_by, expires_ms, attestation
 ) VALUES (
-    :id, :draft_id, :digest, :terms, :provider, :approved_ms, :approved_by, :expires_ms, :attestation
+    :id, :draft_id, :digest, :terms, :prompt_ref, :content_ref, :context_ref, :provider,
+    :approved_ms, :approved_by, :expires_ms, :attestation
 ) ON CONFLICT DO NOTHING;
 
 -- name: approved_get
-SELECT approved.*, draft.prompt_ref, draft.content_ref, draft.context_ref,
-    prompt.body AS prompt, content.body AS content, context.body AS context
+SELECT approved.*, prompt.body AS prompt, content.body AS content, context.body AS context
 FROM approved
-JOIN draft ON draft.id = approved.draft_id
-JOIN content AS prompt ON prompt.ref = draft.prompt_ref
-JOIN content AS context ON context.ref = draft.context_ref
-LEFT JOIN content ON content.ref = draft.content_ref
+JOIN content AS prompt ON prompt.ref = approved.prompt_ref
+JOIN content AS context ON context.ref = approved.context_ref
+LEFT JOIN content ON content.ref = approved.content_ref
 WHERE approved.id = :id;
 
 -- name: approved_list
-SELECT approved.*, draft.prompt_ref, draft.content_ref, draft.context_ref,
-    prompt.body AS prompt, content.body AS content, context.body AS context
+SELECT approved.*, prompt.body AS prompt, content.body AS content, context.body AS context
 FROM approved
-JOIN draft ON draft.id = approved.draft_id
-JOIN content AS prompt ON prompt.ref = draft.prompt_ref
-JOIN content AS context ON context.ref = draft.context_ref
-LEFT JOIN content ON content.ref = draft.content_ref
+JOIN content AS prompt ON prompt.ref = approved.prompt_ref
+JOIN content AS context ON context.ref = approved.context_ref
+LEFT JOIN content ON content.ref = approved.content_ref
 ORDER BY approved.seq DESC LIMIT :limit;
 
 -- name: approved_revoke

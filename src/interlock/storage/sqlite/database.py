@@ -56,6 +56,8 @@ class SqliteDatabase:
             connection = self._open(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
             if fresh:
                 self.path.chmod(0o600)
+            if _schema(connection) == 0 and not _adoptable(connection):
+                raise NotADatabase(f"{self.path} was not made by Interlock")
             connection.execute("PRAGMA journal_mode = WAL")
             self._upgrade(connection, origin)
         self._upgraded = True
@@ -165,6 +167,9 @@ class SqliteDatabase:
             connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
             version = _schema(connection)
         refuse_newer(version, _DIALECT, str(self.path))
+        if version == 0:
+            connection.close()
+            raise NotADatabase(f"{self.path} was not made by Interlock")
         return self._open(connection)
 
     def _open(self, connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -231,7 +236,8 @@ def _translate(error: sqlite3.Error, path: Path) -> Exception:
 
 _MEANINGS: tuple[tuple[str, type[InterlockError], str], ...] = (
     ("SQLITE_FULL", StorageFull, "can not grow: the disk is full"),
-    ("SQLITE_IOERR", StorageFull, "could not be read or written"),
+    ("SQLITE_IOERR_WRITE", StorageFull, "can not grow"),
+    ("SQLITE_IOERR", DatabaseFailed, "could not be read or written; look at the disk"),
     ("SQLITE_BUSY", DatabaseBusy, f"stayed locked by another process for {_PATIENCE_SECONDS:.0f} s"),
     ("SQLITE_LOCKED", DatabaseBusy, "is locked by another process"),
     ("SQLITE_NOTADB", NotADatabase, "is not a database"),
@@ -247,6 +253,12 @@ def _schema(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     return version if application == _APPLICATION_ID else 0
+
+
+def _adoptable(connection: sqlite3.Connection) -> bool:
+    """Say whether a database that we did not make is empty, or one of the queue's tools that we know."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return not tables or "queue_items" in tables
 
 
 def _apply(connection: sqlite3.Connection, number: int, name: str, script: str, now_ms: int) -> None:

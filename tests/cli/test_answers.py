@@ -1,0 +1,185 @@
+"""What every command promises: its help, one JSON document, lists that are arrays, options anywhere on the line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from interlock import __version__
+from tests.cli.door import Door, call, commands, said
+from tests.cli.lived import Lived
+
+LISTS = {
+    ("draft", "list"),
+    ("approved", "list"),
+    ("run", "list"),
+    ("queue", "list"),
+    ("evidence", "list"),
+    ("run", "log"),
+}
+
+CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
+    ("init",): lambda lived: [str(lived.root)],
+    ("plan", "show"): lambda _: [],
+    ("plan", "set"): lambda lived: [str(lived.outside / "plan.json")],
+    ("draft", "create"): lambda _: ["--prompt", "sweep"],
+    ("draft", "list"): lambda _: [],
+    ("draft", "show"): lambda lived: [lived["open"]],
+    ("draft", "edit"): lambda lived: [lived["to edit"], "--prompt", "sweep well"],
+    ("draft", "approve"): lambda lived: [lived["to approve"]],
+    ("draft", "reject"): lambda lived: [lived["to reject"]],
+    ("approved", "list"): lambda _: [],
+    ("approved", "show"): lambda lived: [lived["done: approved"]],
+    ("approved", "revoke"): lambda lived: [lived["to revoke"]],
+    ("run", "create"): lambda lived: [lived["done: approved"]],
+    ("run", "list"): lambda _: [],
+    ("run", "show"): lambda lived: [lived["done"]],
+    ("run", "log"): lambda lived: [lived["done"]],
+    ("run", "diff"): lambda lived: [lived["done"]],
+    ("run", "apply"): lambda lived: [lived["done"]],
+    ("run", "cancel"): lambda lived: [lived["to cancel"]],
+    ("run", "retry"): lambda lived: [lived["failed"]],
+    ("run", "wait"): lambda lived: [lived["done"]],
+    ("queue", "status"): lambda _: [],
+    ("queue", "list"): lambda _: [],
+    ("queue", "show"): lambda lived: [lived["done: item"]],
+    ("queue", "cancel"): lambda lived: [lived["to cancel by item: item"]],
+    ("queue", "replan"): lambda lived: [lived["to replan: item"], "--notes", "smaller steps"],
+    ("queue", "retry"): lambda lived: [lived["failed too: item"]],
+    ("worker",): lambda _: ["--once"],
+    ("evidence", "verify"): lambda _: [],
+    ("evidence", "head"): lambda _: [],
+    ("evidence", "prove"): lambda _: ["0"],
+    ("evidence", "check"): lambda lived: [str(lived.outside / "proof"), str(lived.outside / "entry")],
+    ("evidence", "export"): lambda lived: [str(lived.root / "exported")],
+    ("evidence", "list"): lambda _: [],
+    ("windows", "verify"): lambda _: [],
+    ("windows", "rebuild"): lambda _: [],
+}
+
+
+@pytest.fixture
+def every(lived: Lived, capsys: pytest.CaptureFixture[str]) -> Iterator[Door]:
+    """The command line of that workspace; what `worker` sets for its whole process is set back."""
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = list(logging.root.handlers)
+    yield Door(lived.root, capsys)
+    logging.root.handlers[:] = handlers
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+def test_the_table_of_calls_has_every_command() -> None:
+    assert CALLS.keys() == commands().keys()
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_json_is_one_document_with_id_and_status_or_an_array(every: Door, lived: Lived, words: tuple[str, ...]) -> None:
+    answered = every("--json", *words, *CALLS[words](lived))
+    assert answered.code == 0, answered
+    answer = json.loads(answered.out)
+    if words in LISTS:
+        assert isinstance(answer, list)
+        assert answer
+    elif words == ("plan", "show"):
+        assert answer["id"] == "plan"  # the plan is shown as its author wrote it; the seed gives it no status
+    else:
+        assert isinstance(answer["id"], str)
+        assert isinstance(answer["status"], str)
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_a_person_gets_lines_and_no_json(every: Door, lived: Lived, words: tuple[str, ...]) -> None:
+    answered = every(*words, *CALLS[words](lived))
+    assert answered.code == 0, answered
+    assert answered.out.endswith("\n")
+    if words != ("plan", "show"):
+        with pytest.raises(ValueError, match=r"Expecting|Extra data"):
+            json.loads(answered.out)
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_help_is_given_for_every_command(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    answered = said(capsys, *words, "--help")
+    assert (answered.code, answered.err) == (0, "")
+    assert "Usage: interlock" in answered.out
+    about = commands()[words].help.splitlines()[0]
+    assert " ".join(about.split()[:3]) in " ".join(answered.out.split())
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["--help", "--json"], ["--json", "--help"]], ids=str)
+def test_the_manual_names_every_door_and_every_exit_code(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    answered = said(capsys, *words)
+    assert (answered.code, answered.err) == (0, "")
+    for word in {each[0] for each in commands()}:
+        assert f"\n  {word} " in answered.out
+    for code in ("0 ok", "1 failed", "2 usage", "3 not found", "4 conflict or refused", "5 unreachable"):
+        assert code in answered.out
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["--json", "--version"], ["--version", "--json"]], ids=str)
+def test_the_version_is_told_with_every_common_option(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    answered = said(capsys, *words)
+    assert (answered.code, answered.err) == (0, "")
+    assert __version__ in answered.out
+
+
+def test_the_installed_program_answers_too(workspace: Path) -> None:
+    answered = call("draft", "create", "--prompt", "é 😀", "--json", at=workspace)
+    assert answered.json["prompt"] == "é 😀"
+    assert answered.err == ""
+
+
+@pytest.mark.parametrize("order", list(permutations(("--json", "--workspace", "words"))), ids=str)
+def test_common_options_stand_anywhere_on_the_line(ask: Door, order: tuple[str, ...]) -> None:
+    draft = ask.draft()
+    parts = {"--json": ["--json"], "--workspace": [f"--workspace={ask.root}"], "words": ["draft", "show", draft]}
+    line = [word for part in order for word in parts[part]]
+    assert said(ask.capture, *line).id == draft
+
+
+def test_common_options_stand_between_a_command_and_its_verb(ask: Door) -> None:
+    draft = ask.draft()
+    line = ("draft", "--json", "show", "--workspace", str(ask.root), "--as", "service:reader", draft)
+    assert said(ask.capture, *line).id == draft
+
+
+def test_a_common_option_without_its_value_is_a_usage_error(ask: Door) -> None:
+    for name in ("--workspace", "--as", "--correlation-id"):
+        said(ask.capture, "draft", "list", name).refuses(2, name, "needs a value")
+
+
+@pytest.mark.parametrize("value", ["--json", "--as=agent:x", "--workspace=/nowhere", "--workspace"])
+def test_a_value_that_looks_like_a_common_option_is_still_a_value(ask: Door, value: str) -> None:
+    """A script hands on whatever somebody wrote as a prompt; that must not turn into an option of ours."""
+    answer = ask.json("draft", "create", "--prompt", value)
+    assert (answer["prompt"], answer["author"].partition(":")[0]) == (value, "human")
+
+
+def test_nothing_after_two_dashes_is_an_option(ask: Door) -> None:
+    ask("draft", "show", "--", "--json").refuses(2, "--json")
+
+
+def test_a_correlation_id_binds_what_one_call_did(ask: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask("draft", "create", "--prompt", "one", "--correlation-id", "ticket-7")
+    monkeypatch.setenv("INTERLOCK_CORRELATION_ID", "ticket-8")
+    ask("draft", "create", "--prompt", "two")
+    assert [event["correlation_id"] for event in ask.json("evidence", "list")[-2:]] == ["ticket-7", "ticket-8"]
+
+
+def test_a_malformed_correlation_id_is_refused(ask: Door) -> None:
+    for bad in ("", "a b", "x" * 129, "é", "a\nb"):
+        if bad:
+            ask("draft", "create", "--prompt", "x", "--correlation-id", bad).refuses(2, "correlation id")
+    assert ask.log_size() == 2
+
+
+def test_a_reason_that_an_operator_gives_stands_beside_the_code(every: Door, lived: Lived) -> None:
+    run = every.json("run", "cancel", lived["to cancel"], "--reason", "not this week")
+    assert (run["reason"], run["message"]) == ("cancelled_by_operator", "not this week")
