@@ -198,6 +198,21 @@ def test_an_approval_that_was_revoked_while_its_agent_was_lost_is_not_started_ag
     assert_failed(world, run, "approval_revoked")
 
 
+def test_an_approval_that_was_revoked_starts_no_agent_again_whose_worktree_was_lost(world: World) -> None:
+    run = world.create(EFFECT)
+    worker = world.worker(stop_at="agent.done")
+    worker.wait_until_it_stands()
+    worker.kill()
+    for worktree in world.house.layout.worktrees.iterdir():
+        shutil.rmtree(worktree)
+    world.house.approval.revoke(ALICE, run.approved_id)
+    world.work_it_off()
+
+    now = world.run(run)
+    assert (now.status, now.reason) == (RunStatus.ERROR, "approval_revoked"), world.story(run)
+    assert world.fences(run, "run.agent_started") == [1]
+
+
 # --- other kinds of work ----------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from interlock.queue.models import ItemStatus
 from interlock.runs.errors import RunAlreadyEnded
 from interlock.runs.models import Run, RunStatus
 from tests.conftest import ALICE, until
-from tests.engines.world import GRACE_SECONDS, World, seconds_until
+from tests.engines.world import GRACE_SECONDS, PATIENCE_SECONDS, World, seconds_until
 from tests.runs.containment.trees import Orphan
 
 Cancel = Callable[[World, Run], object]
@@ -32,7 +32,7 @@ ON_BOTH = pytest.mark.parametrize("world", ["sqlite", "postgres"], indirect=True
 
 def deaf(orphan: Orphan) -> str:
     """Return an agent that ignores SIGTERM and has a grandchild that fled: forked twice, with a session of its own."""
-    return f"trap '' TERM; {orphan.script}; while :; do sleep 0.05; done"
+    return f"trap '' TERM; {orphan.script}; echo deaf; while :; do sleep 0.05; done"
 
 
 def was_opened(door: socket.socket) -> bool:
@@ -47,7 +47,9 @@ def was_opened(door: socket.socket) -> bool:
 def assert_cancelled(world: World, run: Run) -> None:
     now, item = world.run(run), world.item(run)
     assert (now.status, item.status) == (RunStatus.CANCELLED, ItemStatus.BLOCKED), world.story(run)
-    assert [told["reason"] for told in world.events(run, "run.cancelled")] == ["no more"]
+    assert [(told["reason"], told["message"]) for told in world.events(run, "run.cancelled")] == [
+        ("cancelled_by_operator", "no more")
+    ]
     assert world.events(run, "run.done") == world.events(run, "run.failed") == []
 
 
@@ -65,6 +67,7 @@ def test_cancelling_ends_the_whole_tree_within_the_grace_period(world: World, ca
     orphan = Orphan()
     run = world.create("true", checks=[deaf(orphan)]) if deaf_one == "check" else world.create(deaf(orphan))
     world.worker()
+    world.wait_for_line(run, "deaf")
     orphan.wait_until_it_lives()
 
     cancel(world, run)
@@ -80,6 +83,7 @@ def test_without_namespaces_cancelling_ends_the_whole_tree_too(world: World) -> 
     orphan = Orphan()
     run = world.create(deaf(orphan))
     world.worker(environment={"INTERLOCK_WORKER_NAMESPACES": "never"})
+    world.wait_for_line(run, "deaf")
     orphan.wait_until_it_lives()
 
     through_the_run(world, run)
@@ -116,7 +120,9 @@ def test_a_run_that_was_cancelled_before_its_agent_started_never_starts_it(world
         worker.wait_until_it_stands()
         through_the_run(world, run)
         other = world.create("true")
-        until(lambda: world.item(other).beat >= 2)  # by now the worker knows what it does not hold any more
+        until(
+            lambda: world.item(other).beat >= 2, PATIENCE_SECONDS
+        )  # by now the worker knows what it does not hold any more
         worker.go_on()
 
         assert world.wait_for(other).status is RunStatus.DONE, world.story(other)
@@ -140,10 +146,11 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back_and_the_next_one_fini
     orphan = Orphan()
     run = world.create(f"case $INTERLOCK_RUN in *:1) {deaf(orphan)};; esac; echo done > effect.txt")
     worker = world.worker(product=True)
+    world.wait_for_line(run, "deaf")
     orphan.wait_until_it_lives()
 
     worker.signal(signal.SIGTERM)
-    assert worker.wait(GRACE_SECONDS + 5) == 0, worker.words()
+    assert worker.wait() == 0, worker.words()
     waiting, item = world.run(run), world.item(run)
     assert (waiting.status, waiting.attempt, item.status) == (RunStatus.PENDING, 1, ItemStatus.PENDING)
     assert [told["reason"] for told in world.events(run, "run.returned")] == ["released"]

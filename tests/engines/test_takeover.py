@@ -13,7 +13,7 @@ import pytest
 from interlock.queue.models import ItemStatus
 from interlock.runs.models import RunStatus
 from tests.conftest import ALICE, until
-from tests.engines.world import LEASE_SECONDS, World
+from tests.engines.world import LEASE_SECONDS, PATIENCE_SECONDS, World, git
 from tests.runs.containment.trees import Orphan
 
 STEPS = ("prepare", "agent", "collect", "verify")
@@ -24,7 +24,7 @@ POINTS = (
     *("verify.begun", "verify.made", "verify.done"),
     "finish.begun",
 )
-ON_POSTGRES = ("prepare.made", "agent.started", "agent.done", "verify.made", "finish.begun")
+ON_POSTGRES = ("prepare.made", "agent.started", "agent.done", "finish.begun")
 EFFECT = "echo carried out >> effect.txt"
 ONE_EFFECT = 'test "$(cat effect.txt)" = "carried out"'
 NEVER = {"INTERLOCK_WORKER_NAMESPACES": "never"}
@@ -147,10 +147,28 @@ def test_a_worker_that_wakes_up_after_its_lease_can_write_nothing(world: World, 
     assert world.verified().uncovered == 0
 
 
+@pytest.mark.parametrize("world", ["postgres"], indirect=True)
+@pytest.mark.parametrize("point", ["agent.done", "verify.begun"])
+def test_a_run_that_was_lost_with_its_machine_is_finished_on_another(world: World, point: str) -> None:
+    run = world.create(EFFECT, checks=[ONE_EFFECT])
+    first = world.worker(stop_at=point)
+    first.wait_until_it_stands()
+    first.kill()
+    world.worker(elsewhere=True)
+
+    done = world.wait_for(run)
+    assert (done.status, done.attempt) == (RunStatus.DONE, 2), world.story(run)
+    assert [told["reason"] for told in world.events(run, "run.returned")] == ["lease_expired"]
+    assert world.patch(run).count("+carried out\n") == 1
+    mirror, commit = next(world.other_root().glob(".interlock/mirrors/*.git")), str((done.result or {})["commit"])
+    assert git(mirror, "cat-file", "-t", commit) == "commit"
+
+
 def test_a_check_that_a_silent_worker_left_running_is_ended_by_who_takes_over(world: World) -> None:
     orphan = Orphan()
     run = world.create(EFFECT, checks=[f"{only_first(orphan)}; {ONE_EFFECT}"])
     first = world.worker()
+    world.wait_for_line(run, "stays")
     orphan.wait_until_it_lives()
     first.signal(signal.SIGSTOP)
     world.worker()
@@ -177,7 +195,7 @@ def test_a_worker_that_a_stuck_writer_held_up_is_not_taken_for_dead(world: World
     first = world.worker()
     world.wait_for(run, RunStatus.RUNNING)
     second = world.worker()
-    until(lambda: len(list(world.house.layout.wake.iterdir())) == 2)  # it has looked once, and waits
+    until(lambda: len(list(world.house.layout.wake.iterdir())) == 2, PATIENCE_SECONDS)  # it has looked once, and waits
     with held_up(world):
         time.sleep(LEASE_SECONDS + 1)  # how long it is stuck is what this is about
         first.signal(signal.SIGSTOP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,13 +160,16 @@ class World:
         stop_at: str = "",
         environment: Mapping[str, str] | None = None,
         product: bool = False,
+        elsewhere: bool = False,
     ) -> WorkerUnderTest:
-        """Start a worker process; as the `product` it is `interlock worker` itself, which knows no probe."""
+        """Start a worker process: on another machine, or as the `product`: `interlock worker`, which knows no probe."""
         sign = self.place / f"sign-{len(self.workers)}"
         said = self.place / f"said-{len(self.workers)}"
         command = [str(INTERLOCK), "worker", "--workspace", str(self.root)]
         if not product:
-            command = [sys.executable, str(SCRIPT), str(self.root), "--sign", str(sign), "--stop-at", stop_at]
+            root = self.other_root() if elsewhere else self.root
+            command = [sys.executable, str(SCRIPT), str(root), "--sign", str(sign), "--stop-at", stop_at]
+            command += ["--host", "elsewhere"] if elsewhere else []
         with said.open("wb") as output:
             process = subprocess.Popen(
                 [*command, *(["--once"] if once else [])],
@@ -177,6 +181,14 @@ class World:
         made = WorkerUnderTest(process, sign, said)
         self.workers.append(made)
         return made
+
+    def other_root(self) -> Path:
+        """Return this workspace as it is on another machine: same settings and keys, no mirrors and no worktrees."""
+        other = self.place / "elsewhere"
+        if not other.exists():
+            shutil.copytree(self.root, other, ignore=shutil.ignore_patterns("mirrors", "worktrees", "runs", "wake"))
+            create_workspace(other, ALICE, database_url=self.database_url, replace=False)
+        return other
 
     def work_it_off(self, *, environment: Mapping[str, str] | None = None, product: bool = False) -> None:
         """Let one worker carry out whatever there is to do now."""

@@ -144,6 +144,11 @@ class Runs:
                 continue
             return Claim(item=item, run=run, approved=approved, steps=steps)
 
+    def check_startable(self, approved_id: str) -> None:
+        """Raise what stands against starting an agent from this record now."""
+        with self.look() as desk:
+            startable(desk.approval, approved_id)
+
     def renew(self, worker_id: str) -> Mapping[str, int]:
         """Renew a worker's leases; returns what it still holds (item id → fence)."""
         with self.light() as desk:

@@ -33,7 +33,7 @@ from interlock.runs.models import MAY_BECOME, Claim, LogLine, Outcome, RunStatus
 from interlock.runs.options import RunOptions
 from interlock.runs.output import OutputLog
 from interlock.runs.repositories import Mirror, Mirrors, Worktree, Worktrees, collect, remove_tree, tree_bytes
-from interlock.runs.repositories.errors import PatchTooLarge, WorktreeNotRemoved
+from interlock.runs.repositories.errors import CommitNotInMirror, PatchTooLarge, WorktreeNotRemoved
 from interlock.runs.service import Runs
 
 RUN_PREDICATE = "urn:interlock:predicate:agent-run/v1"
@@ -114,8 +114,9 @@ class Execution:
 
     def _do_steps(self) -> None:
         self.outputs = {name: cast("JsonObject", step.output) for name, step in self.claim.steps.items()}
-        if not self._can_go_on():
+        if self.outputs and not self._can_go_on():
             self.outputs = {}
+            self._runs.check_startable(self.claim.approved.id)  # the agent will be started again
         for name, step in (
             (StepName.PREPARE, self._prepare),
             (StepName.AGENT, self._agent),
@@ -139,12 +140,22 @@ class Execution:
 
     def _can_go_on(self) -> bool:
         """Say whether what completed steps left behind is still here; until the agent has ended, nothing counts."""
-        agent = self.outputs.get(StepName.AGENT)
+        agent, collected = self.outputs.get(StepName.AGENT), self.outputs.get(StepName.COLLECT)
         if agent is None:
             return False
-        return StepName.COLLECT in self.outputs or (
-            agent["host"] == socket.gethostname() and Path(str(agent["place"])).is_dir()
-        )
+        if collected is None:
+            return agent["host"] == socket.gethostname() and Path(str(agent["place"])).is_dir()
+        mirror = self._mirror()
+        return mirror is None or collected["commit"] is None or self._holds(mirror, str(collected["commit"]))
+
+    def _holds(self, mirror: Mirror, commit: str) -> bool:
+        """Say whether this machine's mirror has a result; another machine's worker may have collected it."""
+        try:
+            with mirror.opened() as place:
+                mirror.require(place, commit)
+        except CommitNotInMirror:
+            return False
+        return True
 
     def _make_ready(self) -> None:
         """End what an earlier claim left running on this machine, and make this claim's private folder."""
