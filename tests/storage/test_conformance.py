@@ -33,11 +33,14 @@ def test_a_change_and_its_event_are_there_together(house: Interlock) -> None:
 
 def test_an_exception_leaves_neither_state_nor_event(house: Interlock) -> None:
     with pytest.raises(ZeroDivisionError), house.queue(ALICE) as queue:
-        queue.add(MANUAL)
-        raise ZeroDivisionError
+        _fall_over(queue.add(MANUAL))
     with house.queue_look() as queue:
         assert queue.counts()["PENDING"] == 0
     assert StoredLog(house.database).size() == 0
+
+
+def _fall_over(_: object) -> None:
+    raise ZeroDivisionError
 
 
 def test_the_log_is_dense_and_its_frontier_is_the_tree_over_its_leaves(house: Interlock) -> None:
@@ -142,6 +145,7 @@ def test_a_rescue_respects_a_sign_of_life(house: Interlock) -> None:
 def test_a_lost_item_fails_at_its_attempt_limit(house: Interlock) -> None:
     with house.queue(ALICE) as queue:
         queue.add(MANUAL)
+    item = None
     for _ in range(3):
         with house.queue(WORKER) as queue:
             seen = queue.claim(Executor.EXTERNAL, "w")
