@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.approval.models import Work
@@ -20,10 +20,9 @@ from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
 from interlock.runs.moves import RunMoves
-from interlock.runs.options import Namespaces
 from interlock.runs.ports import RunDesk
 from interlock.runs.service import Runs
-from interlock.settings import Settings, SettingsInvalid, load
+from interlock.settings import Settings, for_init, load
 from interlock.workspace.layout import Layout
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ class Interlock:
             worktrees=Worktrees(self.layout.worktrees),
             state=self.layout.state,
             folder=self.layout.runs,
-            options=RunOptions(namespaces=checked_namespaces(options.namespaces), grace_seconds=options.grace_seconds),
+            options=RunOptions(namespaces=options.namespaces, grace_seconds=options.grace_seconds),
             now=system_clock,
             environment=dict(os.environ),
             probe=probe,
@@ -326,40 +325,64 @@ class _Heads:
             StoredHeads(transaction).add_head(head)
 
 
-def create_workspace(root: Path, actor: Actor, *, database_url: str, replace: bool) -> list[Made]:
-    """Make a workspace, or complete one; everything that is there is kept and reported."""
+def create_workspace(
+    root: Path, actor: Actor, *, database_url: str, replace: bool, warn: Callable[[str], None] = lambda _: None
+) -> list[Made]:
+    """Make a workspace, or complete one; everything that is there is kept and reported.
+
+    The database comes before the settings that name it, so that a mistyped address can be put right.
+    """
     from interlock.storage.evidence import StoredLog
     from interlock.workspace.events import WorkspaceCreated
-    from interlock.workspace.service import Made, backed_up, checked_address, make_files, make_folders, make_keys
+    from interlock.workspace.service import backed_up, make_files, make_folders, make_keys
+    from interlock.workspace.windows import only_writer
 
-    layout = Layout(root)
-    checked_address(database_url)
+    layout, settings = Layout(root), for_init(root, database_url, replacing=replace)
     made = list(make_folders(layout))
-    if replace:
-        made += backed_up(layout, str(UlidSource()()))
-    made += make_files(layout, database_url)
-    house = Interlock.at(root)
-    origin = f"interlock.local/{house.new_ulid().lower()}"
-    fresh = house.database.create(origin)
-    if not house.settings.database.url:
-        made.append(Made(layout.database, "created" if fresh else "kept"))
-    log = StoredLog(house.database)
-    origin = log.origin()
-    made += make_keys(layout, origin, actor.principal.name if actor.principal.kind is PrincipalKind.HUMAN else None)
-    if log.size() == 0:
-        house.tell(actor, WorkspaceCreated(subject="workspace", origin=origin))
-        house.approval.set_plan(actor, EMPTY_PLAN)
-    house.windows.catch_up(actor)
-    house.database.close()
+    with only_writer(layout):
+        made += _make_database(layout, settings)
+        named = database_url or load(root, {}).database.url
+        if replace:
+            made += backed_up(layout, str(UlidSource()()))
+        made += make_files(layout, named)
+        house = Interlock.at(root)
+        with closing(house.database):
+            log = StoredLog(house.database)
+            made += make_keys(layout, log.origin(), _person(actor))
+            if log.size() == 0:
+                house.tell(actor, WorkspaceCreated(subject="workspace", origin=log.origin()))
+            if house.approval.plan().version == 0:
+                house.approval.set_plan(actor, EMPTY_PLAN)
+    with closing(house.database):
+        for sentence in house.windows.catch_up(actor):
+            warn(sentence)
     return made
 
 
-def checked_namespaces(word: str) -> Namespaces:
-    """Return the setting `worker.namespaces`; raises `SettingsInvalid`."""
-    for known in get_args(Namespaces):
-        if word == known:
-            return known
-    raise SettingsInvalid(f"[worker] namespaces is auto, require or never, not {word!r}")
+def _person(actor: Actor) -> str | None:
+    return actor.principal.name if actor.principal.kind is PrincipalKind.HUMAN else None
+
+
+def _make_database(layout: Layout, settings: Settings) -> list[Made]:
+    """Make the database, or upgrade it; but no empty one beside the ledger of a log that is lost."""
+    from interlock.storage.errors import DatabaseMissing
+    from interlock.storage.evidence import StoredLog
+    from interlock.workspace.errors import WorkspaceInvalid
+    from interlock.workspace.service import Made
+
+    ledger = layout.evidence / "ledger.jsonl"
+    with closing(open_database(layout, settings)) as database:
+        try:
+            begun = not ledger.exists() or not ledger.stat().st_size or StoredLog(database).size() > 0
+        except DatabaseMissing:
+            begun = False
+        if not begun:
+            raise WorkspaceInvalid(
+                f"{ledger} is of a log whose database is gone",
+                hint="restore the database from a backup, or move the ledger's folder away to begin a new log",
+            )
+        fresh = database.create(f"interlock.local/{UlidSource()().lower()}")
+    return [] if settings.database.url else [Made(layout.database, "created" if fresh else "kept")]
 
 
 def _log_all(sentences: Sequence[str]) -> None:

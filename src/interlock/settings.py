@@ -11,16 +11,23 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from interlock.approval.models import Limits, Work
 from interlock.approval.options import ApprovalOptions
 from interlock.kernel.errors import Invalid
 from interlock.kernel.words import split_command
 from interlock.queue.options import QueueOptions
+from interlock.runs.options import Namespaces
 
 FILE_NAME = "interlock.toml"
 _REFERENCE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+_PASSWORD = re.compile(r"//[^:@/]*:([^@/]*)@|[?&](?:ssl)?password=([^&]*)")
+"""Where PostgreSQL's library finds passwords in an address; `?` and `#` may be part of one."""
+_MAY_BE_ZERO = {"expires_after_seconds", "backoff_seconds", "grace_seconds"}
+_MOST = 2**53 - 1
+_MOST_SECONDS = 366 * 24 * 3600
 Section = TypeVar("Section")
 
 
@@ -66,7 +73,7 @@ class WorkerSettings:
 
     concurrency: int = 2
     """How many runs one worker carries out at the same time."""
-    namespaces: str = "auto"
+    namespaces: Namespaces = "auto"
     """`auto` contains agents as well as the machine can, `require` refuses where it can not; `never` is for tests."""
     grace_seconds: int = 10
     """How long an agent has between the request to stop and the end."""
@@ -104,6 +111,17 @@ class Settings:
         return _REFERENCE.sub(_from_environment, self.database.url)
 
 
+def checked_address(url: str, where: str) -> None:
+    """Refuse a database address that is none, or that holds a password: settings are readable by others."""
+    _check_scheme(url, where)
+    for password in (part for found in _PASSWORD.findall(url) for part in found if part):
+        if not _REFERENCE.fullmatch(password):
+            raise SettingsInvalid(
+                f"{where} holds a password, which others could read in {FILE_NAME}",
+                hint="write ${NAME} in its place and set NAME, or use PostgreSQL's password file (~/.pgpass)",
+            )
+
+
 def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read a workspace's settings; raises `SettingsInvalid`, naming file and key."""
     path = folder / FILE_NAME
@@ -125,9 +143,27 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
             raise SettingsInvalid(f"{path}: there is no section [{name}]; there are {', '.join(sorted(known))}")
     for name in sorted(known):
         values = cast("dict[str, Any]", data.get(name, {}))
-        found = _section(getattr(settings, name), name, values, environment or os.environ, path)
+        found = _section(
+            getattr(settings, name), name, values, os.environ if environment is None else environment, path
+        )
         settings = replace(settings, **{name: found})
     return settings
+
+
+def for_init(folder: Path, database_url: str, *, replacing: bool) -> Settings:
+    """Read what is there, for `interlock init --database`; raises `SettingsInvalid` if another database is named."""
+    settings, path = load(folder), folder / FILE_NAME
+    if not database_url:
+        return settings
+    checked_address(database_url, "--database")
+    if settings.database.url == database_url:
+        return settings
+    if settings.database.url or (path.exists() and not replacing):
+        raise SettingsInvalid(
+            f"{path} (or INTERLOCK_DATABASE_URL) names another database than --database",
+            hint="write the one you mean as [database] url in that file, and leave --database out",
+        )
+    return replace(settings, database=DatabaseSettings(url=database_url))
 
 
 def _section(
@@ -142,13 +178,45 @@ def _section(
         variable = f"INTERLOCK_{name}_{key}".upper()
         if variable in environment:
             changes[key] = _from_text(environment[variable], hint, variable)
+            _check(key, changes[key], variable)
         elif key in values:
-            changes[key] = _checked(values[key], hint, f"{path}: [{name}] {key}")
+            where = f"{path}: [{name}] {key}"
+            changes[key] = _checked(values[key], hint, where)
+            _check(key, changes[key], where)
+            if key == "url" and values[key]:
+                checked_address(values[key], where)
     return replace(cast("Any", default), **changes)
 
 
+def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a setting of any type
+    """Refuse a value that has the right type and can not be used."""
+    least, most = int(key not in _MAY_BE_ZERO), _MOST_SECONDS if key.endswith("_seconds") else _MOST
+    items = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+    for item in items:
+        if isinstance(item, int) and not least <= item <= most:
+            raise SettingsInvalid(f"{where} should be from {least} to {most}, not {item}")
+        if key == "checks" or (key == "command" and item):
+            split_command(cast("str", item), where)
+    if key == "url" and value:
+        _check_scheme(cast("str", value), where)
+    if key == "environment":
+        try:
+            Work(environment=items)
+        except Invalid as error:
+            raise SettingsInvalid(f"{where}: {error.message}") from None
+
+
+def _check_scheme(url: str, where: str) -> None:
+    try:
+        urlsplit(url)
+    except ValueError:
+        url = ""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise SettingsInvalid(f"{where} should be a postgresql://… address")
+
+
 def _checked(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - TOML holds anything
-    if hint in (int, str, bool) and type(value) is hint:
+    if (hint in (int, str, bool) and type(value) is hint) or value in get_args(hint):
         return value
     items = cast("list[Any]", value) if isinstance(value, list) else None
     if hint == tuple[str, ...] and items is not None and all(isinstance(item, str) for item in items):
@@ -168,13 +236,19 @@ def _from_text(text: str, hint: Any, where: str) -> Any:  # noqa: ANN401 - one r
             return tuple(int(part) for part in text.split(","))
     except (ValueError, KeyError):
         raise SettingsInvalid(f"{where} should be {_name(hint)}, not {text!r}") from None
-    return tuple(part for part in text.split(",") if part) if hint == tuple[str, ...] else text
+    return tuple(part for part in text.split(",") if part) if hint == tuple[str, ...] else _checked(text, hint, where)
 
 
 def _name(hint: Any) -> str:  # noqa: ANN401 - a type
-    return {int: "a whole number", str: "a text", bool: "true or false", tuple[str, ...]: "a list of texts"}.get(
-        hint, "a list of whole numbers"
-    )
+    names = {
+        int: "a whole number",
+        str: "a text",
+        bool: "true or false",
+        tuple[str, ...]: "a list of texts",
+        tuple[int, ...]: "a list of whole numbers",
+        Namespaces: f"one of {', '.join(get_args(Namespaces))}",
+    }
+    return names[hint]
 
 
 def _from_environment(match: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ from interlock.approval.service import Change
 from interlock.evidence.content import commitment
 from interlock.evidence.dsse import open_envelope
 from interlock.evidence.keys import load_verifiers
+from interlock.kernel.canonical import canonical
 from tests.approval.behind import behind_the_back, counts, erase, events
 from tests.conftest import ALICE, BOB
 
@@ -175,6 +176,15 @@ def test_what_was_altered_after_its_approval_does_not_run(house: Interlock, what
     with pytest.raises(DigestMismatch):
         house.runs.create(ALICE, approved.id)
     assert counts(house) == before, what
+
+
+def test_a_record_that_was_altered_together_with_its_digest_is_not_what_the_log_says(house: Interlock) -> None:
+    approved = approved_in(house)
+    terms = {**approved.terms, "command": ["rm", "-rf", "/"]}
+    text = canonical(terms).decode().replace("'", "''")
+    behind_the_back(house, f"UPDATE approved SET terms = '{text}', digest = '{terms_digest(terms)}'")  # noqa: S608 - ours
+    with pytest.raises(DigestMismatch, match="the log"):
+        house.runs.create(ALICE, approved.id)
 
 
 def _bytes_of(house: Interlock, text: str) -> str:

@@ -155,7 +155,7 @@ def test_a_command_is_split_like_a_shell_would_and_run_without_one(ask: Door) ->
 
 @pytest.mark.parametrize("name", ["", "A=B", "A B", "A\nB", "\x1b[2J"], ids=ascii)
 def test_a_variable_is_handed_through_by_a_name_that_is_one(ask: Door, name: str) -> None:
-    ask("draft", "create", "--prompt", "x", "--command", "true", "--env", name).refuses(2, "environment variable")
+    ask("draft", "create", "--prompt", "x", "--command", "true", "--env", name).refuses(2, "variable")
 
 
 def test_work_that_no_event_could_hold_is_refused_when_it_is_proposed(ask: Door) -> None:

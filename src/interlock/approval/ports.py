@@ -46,6 +46,10 @@ class ApprovedStore(Protocol):
         """Return a record with its texts."""
         ...
 
+    def logged_digest(self, draft_id: str) -> str | None:
+        """Return the digest that the log says was agreed to."""
+        ...
+
     def list(self, *, limit: int) -> Sequence[Approved]:
         """List records, newest first."""
         ...

@@ -325,7 +325,9 @@ def startable(desk: Desk, approved_id: str) -> Approved:
 
 
 def verify_frozen(desk: Desk, approved: Approved) -> None:
-    """Hold a record against its digest, and its texts against their commitments."""
+    """Hold a record against its digest, the digest against the log, and its texts against their commitments."""
+    if desk.approved.logged_digest(approved.draft_id) != approved.digest:
+        raise DigestMismatch(f"{approved.id} is not what the log says was approved")
     texts = {
         "prompt": approved.prompt.ref,
         "content": approved.content.ref if approved.content else None,

@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from interlock.app import create_workspace
-from interlock.doors.cli import answer, call
+from interlock.doors.cli import answer, call, note
+from interlock.kernel.errors import Invalid
+from interlock.workspace.errors import WorkspaceIncomplete
 
 door = typer.Typer(add_completion=False)
 
 
 @door.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; made if it is not there.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where; made if it is not there.")],
     database: Annotated[
         str, typer.Option(help="postgresql://…; without it, a SQLite file in the workspace. No password in it.")
     ] = "",
@@ -24,10 +26,22 @@ def init(
     ] = False,
 ) -> None:
     """Make a workspace: settings, keys, database, folders. What is there is kept; doing it twice changes nothing."""
-    made = create_workspace(folder.absolute(), call().actor(), database_url=database, replace=replace_entry_points)
+    if not folder:
+        raise Invalid("DIR is empty", hint="name the folder; `interlock init .` means this one")
+    root = Path(folder).absolute()
+    try:
+        made = create_workspace(
+            root,
+            call().actor(),
+            database_url=database,
+            replace=replace_entry_points,
+            warn=lambda sentence: note(f"warning: {sentence}; see `interlock windows verify`"),
+        )
+    except OSError as error:
+        raise WorkspaceIncomplete(f"{root} is not complete: {error}") from None
     data = [{"path": str(each.path), "status": each.done} for each in made]
     lines = [f"{each.done:10} {each.path}" for each in made]
     answer(
-        {"id": str(folder.absolute()), "status": "ok", "items": data},
-        [*lines, f"workspace {folder.absolute()} is ready; try `interlock --help`"],
+        {"id": str(root), "status": "ok", "items": data},
+        [*lines, f"workspace {root} is ready; try `interlock --help`"],
     )

@@ -189,12 +189,20 @@ def _is_value(words: list[str], place: int) -> bool:
 
 
 def _open(door: Door, words: list[str], common: dict[str, str]) -> int:
+    from interlock.doors import cli as doors
+
+    call, close = _call(common)
+    doors.open_door(call)
+    try:
+        return _run(door, words)
+    finally:
+        close()
+
+
+def _run(door: Door, words: list[str]) -> int:
     import typer
     from typer.main import get_command
 
-    from interlock.doors import cli as doors
-
-    doors.open_door(_call(common))
     command: Any = get_command(getattr(importlib.import_module(door.module), door.name))
     try:
         result = command.main(args=words[1:], prog_name=f"interlock {words[0]}", standalone_mode=False)
@@ -219,7 +227,8 @@ def _usage(error: Any) -> int:  # noqa: ANN401 - the command line library's own 
     return 2
 
 
-def _call(common: dict[str, str]) -> Any:  # noqa: ANN401 - doors.cli.Call, imported late
+def _call(common: dict[str, str]) -> tuple[Any, Callable[[], None]]:
+    """Return the call (a doors.cli.Call, imported late), and what closes it."""
     from interlock.doors.cli import Call
 
     plugged: list[Any] = []
@@ -234,13 +243,18 @@ def _call(common: dict[str, str]) -> Any:  # noqa: ANN401 - doors.cli.Call, impo
     def root() -> Path:
         return _root(common.get("--workspace"))
 
-    return Call(
+    def close() -> None:
+        for each in plugged:
+            each.database.close()
+
+    call = Call(
         as_json="--json" in common,
         actor=_actor(common),
         root=root,
         app=app,
         wrote=lambda: _catch_up(app, _actor(common)),
     )
+    return call, close
 
 
 def _actor(common: dict[str, str]) -> Callable[[], Actor]:
@@ -264,13 +278,18 @@ def _root(named: str | None) -> Path:
     from interlock.workspace.layout import STATE_FOLDER
     from interlock.workspace.service import find_root
 
-    named = named or os.environ.get("INTERLOCK_WORKSPACE")
-    if named:
-        root = Path(named).absolute()
-        if not (root / STATE_FOLDER).is_dir():
-            raise WorkspaceMissing(f"{root} is not a workspace")
-        return root
-    return find_root(Path.cwd(), inside_run=inside_run() is not None)
+    named = named if named is not None else os.environ.get("INTERLOCK_WORKSPACE")
+    if named is None:
+        try:
+            return find_root(Path.cwd(), inside_run=inside_run() is not None)
+        except FileNotFoundError:
+            raise WorkspaceMissing("the folder in which this was called is gone") from None
+    if not named:
+        raise Invalid("--workspace and INTERLOCK_WORKSPACE name a folder; an empty name is none")
+    root = Path(named).absolute()
+    if not os.path.isdir(root / STATE_FOLDER):  # noqa: PTH112 - False, not an error, where we may not look
+        raise WorkspaceMissing(f"{root} is not a workspace")
+    return root
 
 
 def _catch_up(app: Callable[[], Any], actor: Callable[[], Actor]) -> None:

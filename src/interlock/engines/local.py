@@ -7,11 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from interlock.kernel.errors import Unreachable
+from interlock.kernel.errors import InterlockError, Unreachable
 from interlock.queue.models import Held, WorkerProcess
 from interlock.queue.service import Queue
 from interlock.runs.containment.processes import is_alive, kill_marked
@@ -109,6 +110,7 @@ class Worker:
     _astray: bool = False
     """Whether we may hold items that nobody here carries out: a thread failed, or a claim's answer was lost."""
     _waiter: Waiter | None = None
+    _aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "aside"))
     _dirty: threading.Event = field(default_factory=threading.Event)
     _unsigned: bool = False
     _sign_at: float = field(default_factory=lambda: time.monotonic() + _SIGN_SECONDS)
@@ -116,7 +118,7 @@ class Worker:
 
     def work(self) -> int:
         """Claim and carry out runs until told to stop; returns how many were carried out."""
-        self.tidy()
+        self._do_aside(self.tidy)
         rescuer = Rescuer(me=self.me)
         idle = False
         while not self.stopping.is_set() and not idle:
@@ -199,7 +201,7 @@ class Worker:
             if self.bench.runs.rescue(self.bench.actor, each.item, reason=reason) is not None:
                 _LOG.info("rescued %s from %s (%s)", each.item.id, each.item.owner_session, reason)
                 self._dirty.set()
-                self.tidy()
+                self._do_aside(self.tidy)
         with self.links.look() as queue:
             due = queue.store.due(queue.now())
         if due:
@@ -219,7 +221,7 @@ class Worker:
     def _refused(self, _run_id: str) -> None:
         """Clear up after a run that will not go on: an earlier claim may have left something."""
         self._dirty.set()
-        self.tidy()
+        self._do_aside(self.tidy)
 
     def _start(self, claim: Claim) -> None:
         execution = Execution(bench=self.bench, claim=claim)
@@ -254,7 +256,18 @@ class Worker:
         if self._unsigned and time.monotonic() >= self._sign_at:
             self._unsigned = False
             self._sign_at = time.monotonic() + _SIGN_SECONDS
-            self.links.sign()
+            self._do_aside(self.links.sign)
+
+    def _do_aside(self, chore: Callable[[], None]) -> None:
+        """Do what may take long beside the loop, one after another: no heartbeat waits for a removed worktree."""
+
+        def carefully() -> None:
+            try:
+                chore()
+            except (InterlockError, OSError) as error:
+                _LOG.warning("a chore failed and is done again later: %s", error)
+
+        self._aside.submit(carefully)
 
     def _leave(self) -> None:
         """Give back what is under way, and wait until its processes have ended."""
@@ -265,6 +278,7 @@ class Worker:
                 thread.join(self.lease_seconds / _BEATS_PER_LEASE)
                 with contextlib.suppress(Unreachable):
                     self.bench.runs.renew(self.me.id)
+        self._aside.shutdown()
         with contextlib.suppress(Unreachable):
             self.links.wrote()
             self.links.sign()

@@ -42,10 +42,15 @@ def create_key(path: Path, name: str) -> Signer:
             raise KeyExists(f"{taken} exists; a key is never overwritten", hint="use it, or choose another name")
     try:
         publish.create(path, _to_pem(signer.private), mode=0o600)
-        publish.create(public, f"{signer.verifier().vkey()}\n".encode(), mode=0o644)
+        _write_public(path, signer)
     except FileExistsError as error:
         raise KeyExists(f"{error.filename2} was just made by another process") from None
     return signer
+
+
+def restore_public(path: Path, name: str) -> None:
+    """Write the public half of the key at `path` anew."""
+    _write_public(path, load_signer(path, name))
 
 
 def load_signer(path: Path, name: str) -> Signer:
@@ -75,6 +80,10 @@ def load_verifiers(path: Path) -> tuple[Verifier, ...]:
     except UnicodeError:
         raise KeyMalformed(f"{path} is not a file of verifier keys") from None
     return tuple(Verifier.parse(line) for line in lines)
+
+
+def _write_public(path: Path, signer: Signer) -> None:
+    publish.create(path.with_suffix(".vkey"), f"{signer.verifier().vkey()}\n".encode(), mode=0o644)
 
 
 def _to_pem(private: Ed25519PrivateKey) -> bytes:

@@ -81,7 +81,7 @@ class Evidence:
     def _sign(self, tree: Frontier) -> SignedHead:
         if self.sign is None:
             raise KeyMissing(
-                "there is no log key to sign with", hint="give the log key, or let `interlock init` make one"
+                "there is no log key to sign with", hint="restore it from a backup, or sign where it is kept"
             )
         root = tree.root()
         note = sign_head(TreeHead(self.origin, tree.size, root), self.sign())

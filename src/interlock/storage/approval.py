@@ -135,6 +135,11 @@ class StoredApproved:
         row = self.transaction.one("approved_get", id=approved_id)
         return _approved(row) if row else None
 
+    def logged_digest(self, draft_id: str) -> str | None:
+        """Return the digest that the log says was agreed to."""
+        rows = self.transaction.all("approved_logged", draft_id=draft_id)
+        return str(json.loads(rows[0]["leaf"])["payload"]["digest"]) if len(rows) == 1 else None
+
     def list(self, *, limit: int) -> Sequence[Approved]:
         """List records, newest first."""
         return [_approved(row) for row in self.transaction.all("approved_list", limit=limit)]

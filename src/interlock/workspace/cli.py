@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import typer
@@ -17,7 +16,7 @@ door = typer.Typer(help="Windows: the files that show what the database says.", 
 
 
 class _Windows(Protocol):
-    def differences(self) -> Iterator[Difference]: ...
+    def differences(self) -> list[Difference]: ...
 
     def rebuild(self, actor: Actor, keep_as: str) -> list[Difference]: ...
 
@@ -30,7 +29,7 @@ class _House(Protocol):
 @door.command("verify")
 def verify() -> None:
     """Hold every window against the database; exit 1 if one differs. Repairs nothing."""
-    found = list(house(_House).windows.differences())
+    found = house(_House).windows.differences()
     if found:
         answer({"id": "windows", "status": "differ", "items": _shown(found)}, _lines(found))
         raise WindowsDiffer(f"{len(found)} window files are not what the database says")

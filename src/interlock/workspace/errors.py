@@ -18,11 +18,25 @@ class WorkspaceInvalid(Invalid):
     code = "workspace_invalid"
 
 
+class WorkspaceIncomplete(Failed):
+    """A workspace was not made completely."""
+
+    code = "workspace_incomplete"
+    default_hint = "mend that and run `interlock init` again: it completes what is there"
+
+
 class WindowsBusy(Conflict):
     """Another process is writing the window files."""
 
     code = "windows_busy"
     default_hint = "they are caught up by the next command"
+
+
+class WindowsUnreadable(Failed):
+    """A file about the windows can not be read."""
+
+    code = "windows_unreadable"
+    default_hint = "move it away; it is made anew"
 
 
 class WindowsDiffer(Failed):

@@ -62,11 +62,25 @@ def catch_up(path: Path, log: LogReader, last: Tail) -> Caught:
     return Caught(Tail(size, written), completed=completed, differs=None)
 
 
-def write_heads(path: Path, log: LogReader) -> None:
-    """Write every head ever signed; they are few."""
-    rendered = b"".join(render_head(head) for head in log.heads())
-    if not path.exists() or path.read_bytes() != rendered:
-        publish.replace(path, [rendered])
+def write_heads(path: Path, log: LogReader) -> str | None:
+    """Write every head ever signed; they are few. Returns what was found and is none of them, as a sentence.
+
+    Two processes may sign at once, so a new head can stand before one that the file has.
+    """
+    heads = [render_head(head) for head in log.heads()]
+    found = path.read_bytes().splitlines(keepends=True) if path.exists() else None
+    rest = iter(heads)
+    if found and not all(line in rest for line in found):
+        return f"{path} differs from the database's heads"
+    if found != heads:
+        publish.replace(path, heads)
+    return None
+
+
+def is_whole(path: Path, log: LogReader, entries: int) -> bool:
+    """Say whether the ledger holds these entries of the log and nothing else."""
+    whole = _matching(path, log, entries)
+    return whole == Tail(entries, path.stat().st_size)
 
 
 def rewrite(path: Path, log: LogReader) -> Tail:

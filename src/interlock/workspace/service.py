@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from interlock.evidence import publish
-from interlock.evidence.keys import create_key
+from interlock.evidence.keys import create_key, restore_public
+from interlock.kernel.ids import UlidSource
 from interlock.workspace.errors import WorkspaceInvalid, WorkspaceMissing
 from interlock.workspace.layout import STATE_FOLDER, Layout
 
@@ -45,7 +45,7 @@ class Made:
 
     path: Path
     done: str
-    """`created`, `kept`, or `backed up`."""
+    """`created`, `kept`, `backed up`, or `missing` where only its owner can bring it back."""
 
 
 def find_root(start: Path, *, inside_run: bool) -> Path:
@@ -53,11 +53,9 @@ def find_root(start: Path, *, inside_run: bool) -> Path:
 
     Never from inside a run: a worktree lies below the state folder, and what runs in it is to find no way back.
     """
-    if not inside_run:
+    if not inside_run and STATE_FOLDER not in start.parts:
         for folder in (start, *start.parents):
-            if folder.name == STATE_FOLDER:
-                break
-            if (folder / STATE_FOLDER).is_dir():
+            if os.path.isdir(folder / STATE_FOLDER):  # noqa: PTH112 - False, and no error, where we may not look
                 return folder
     raise WorkspaceMissing(f"there is no workspace in {start} or above it")
 
@@ -70,9 +68,11 @@ def make_folders(layout: Layout) -> Iterator[Made]:
     shown = (layout.ops / "drafts", layout.ops / "approved", layout.ops / "runs", layout.evidence)
     try:
         for folder in private:
-            yield _made(folder, folder.is_dir(), lambda folder=folder: folder.mkdir(mode=0o700, parents=True))
+            yield _made(
+                folder, folder.is_dir(), lambda folder=folder: folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            )
         for folder in shown:
-            yield _made(folder, folder.is_dir(), lambda folder=folder: folder.mkdir(parents=True))
+            yield _made(folder, folder.is_dir(), lambda folder=folder: folder.mkdir(parents=True, exist_ok=True))
     except OSError as error:
         raise WorkspaceInvalid(f"{error.filename} can not be made: {error.strerror}") from None
 
@@ -98,36 +98,41 @@ def backed_up(layout: Layout, stamp: str) -> Iterator[Made]:
             yield Made(kept, "backed up")
 
 
-def checked_address(database_url: str) -> None:
-    """Refuse a database address that is none, or that holds a password: settings are readable by others."""
-    if not database_url:
-        return
-    parts = urlsplit(database_url)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise WorkspaceInvalid("--database takes a postgresql://… address")
-    if parts.password is not None and not parts.password.startswith("${"):
-        raise WorkspaceInvalid(
-            "the database address holds a password, which would lie open in interlock.toml",
-            hint="write ${NAME} in its place and set NAME, or use PostgreSQL's password file (~/.pgpass)",
-        )
+def make_keys(layout: Layout, origin: str, person: str | None) -> list[Made]:
+    """Make the log's key, the service's, and that of the person at this terminal, if it is one; what is there stays.
 
-
-def make_keys(layout: Layout, origin: str, person: str) -> list[Made]:
-    """Make the log's key, the service's, and the key of the person at this terminal, where they are missing."""
+    A log that has a public key gets no second one: its private half is kept elsewhere, or lost, and heads that a new
+    key signs would be worth nothing to whoever knows the old one.
+    """
     layout.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.evidence.mkdir(parents=True, exist_ok=True)
-    made: list[Made] = []
-    for file, name in (
-        (LOG_KEY, origin),
-        (SERVICE_KEY, "interlock/service"),
-        (f"human-{person}.key", f"interlock/human-{person}"),
-    ):
-        path = layout.keys / file
-        made.append(_made(path, path.exists(), lambda path=path, name=name: create_key(path, name)))
-    public = layout.evidence / "log.vkey"
-    vkey = (layout.keys / "log.vkey").read_bytes()
-    made.append(_made(public, public.exists(), lambda: publish.replace(public, [vkey])))
+    log, public = layout.keys / LOG_KEY, layout.evidence / "log.vkey"
+    if not log.exists() and (public.exists() or log.with_suffix(".vkey").exists()):
+        made = [Made(log, "missing")]
+    else:
+        made = [*_key(log, origin)]
+    made += _key(layout.keys / SERVICE_KEY, "interlock/service")
+    if person is not None:
+        made += _key(layout.keys / f"human-{person}.key", f"interlock/human-{person}")
+    copy = log.with_suffix(".vkey")
+    made.append(_made(public, public.exists(), lambda: publish.replace(public, [copy.read_bytes()])))
     return made
+
+
+def _key(path: Path, name: str) -> Iterator[Made]:
+    """Make a key, or what is lost of it. The public half of a lost key is kept: what it signed still counts."""
+    public = path.with_suffix(".vkey")
+    if path.exists():
+        if not public.exists():
+            restore_public(path, name)
+        yield Made(path, "kept")
+        return
+    if public.exists():
+        old = public.with_name(f"{public.stem}.{UlidSource()()}.vkey")
+        public.rename(old)
+        yield Made(old, "backed up")
+    create_key(path, name)
+    yield Made(path, "created")
 
 
 def _made(path: Path, there: bool, make: Callable[[], object]) -> Made:  # noqa: FBT001 - one caller's answer

@@ -8,11 +8,12 @@ draft's file gets the approved content, then it moves, so exactly one of the two
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,12 +22,13 @@ from interlock.access.models import Actor
 from interlock.approval.models import DraftStatus
 from interlock.approval.service import Approval
 from interlock.evidence import publish
+from interlock.evidence.head import render_head
 from interlock.evidence.ports import LogReader
 from interlock.kernel.events import Event
 from interlock.kernel.ids import has_prefix, with_prefix
 from interlock.runs.service import Runs
 from interlock.workspace import ledger
-from interlock.workspace.errors import WindowsBusy
+from interlock.workspace.errors import WindowsBusy, WindowsUnreadable
 from interlock.workspace.events import WindowCompleted, WindowsRebuilt
 from interlock.workspace.layout import Layout
 from interlock.workspace.rendering import (
@@ -88,23 +90,33 @@ class Windows:
                     actor, WindowCompleted(subject="storage/db/evidence/ledger.jsonl", entries=caught.tail.entries)
                 )
                 caught = ledger.catch_up(self._ledger, self.log, caught.tail)
-            if caught.differs is None:
-                ledger.write_heads(self._ledger.with_name("heads.jsonl"), self.log)
+            differs = caught.differs or ledger.write_heads(self._heads, self.log)
             shown = self._show_since(cursor.shown)
             after = _Cursor(shown, caught.tail)
             if after != cursor:
                 self._store(after)
-        return (caught.differs,) if caught.differs else ()
+        return (differs,) if differs else ()
 
-    def differences(self) -> Iterator[Difference]:
-        """Hold every JSON window against the database; yields what is missing, differs, or should not be there."""
+    def differences(self) -> list[Difference]:
+        """Hold every window against the database; returns what is missing, differs, or should not be there.
+
+        What a command is just writing differs for a moment; so what is found is looked at once more.
+        """
+        with self.held_still() as entries:
+            found = list(self._differences(entries))
+        if not found:
+            return []
+        with self.held_still() as entries:
+            still = set(self._differences(entries))
+        return [difference for difference in found if difference in still]
+
+    def _differences(self, entries: int) -> Iterator[Difference]:
         expected: set[Path] = set()
-        for path, render in self._all():
+        for path, is_right in self._checks(entries):
             expected.add(path)
-            found = path.read_bytes() if path.exists() else None
-            if found is None:
+            if not os.path.lexists(path):
                 yield Difference(path, "missing")
-            elif found != render(found):
+            elif not _readable(path) or not is_right(path):
                 yield Difference(path, "differs")
         for folder in ("drafts", "approved", "runs"):
             for path in sorted((self.layout.ops / folder).glob("*.json")):
@@ -114,19 +126,15 @@ class Windows:
     def rebuild(self, actor: Actor, keep_as: str) -> list[Difference]:
         """Write anew what differs; a copy of each old file is kept in the state folder under `keep_as`."""
         with self._locked():
-            replaced = list(self.differences())
+            replaced = list(self._differences(self.log.size()))
             for difference in replaced:
                 self._keep(difference.path, keep_as)
             renders = dict(self._all())
             for difference in replaced:
                 if difference.path in renders:
                     publish.replace(difference.path, [renders[difference.path](None)])
-            tail = self._load().ledger
-            if ledger.catch_up(self._ledger, self.log, tail).differs:
-                self._keep(self._ledger, keep_as)
-                replaced.append(Difference(self._ledger, "differs"))
-                tail = ledger.rewrite(self._ledger, self.log)
-            self._store(_Cursor(self._load().shown, tail))
+            if any(difference.path == self._ledger for difference in replaced):
+                self._store(_Cursor(self._load().shown, ledger.rewrite(self._ledger, self.log)))
         if replaced:
             self.tell(actor, WindowsRebuilt(subject="windows", replaced=len(replaced)))
         self.catch_up(actor)
@@ -143,7 +151,7 @@ class Windows:
         deadline = time.monotonic() + _CATCHING_UP_SECONDS
         while self._load().ledger.entries < sealed and time.monotonic() < deadline:
             time.sleep(0.02)
-        with self._locked():
+        with self._locked() if os.access(self.layout.state, os.W_OK) else nullcontext():
             yield min(max(sealed, self._load().ledger.entries), self.log.size())
 
     # --- the JSON windows ---------------------------------------------------------------------------------------------
@@ -204,6 +212,14 @@ class Windows:
         for run in self.runs.list(limit=_EVERYTHING):
             yield self._path("runs", run.id), lambda found, run=run: self._run(run.id, found)
 
+    def _checks(self, entries: int) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
+        """List every window that there should be, with what tells whether it says what it should."""
+        for path, render in self._all():
+            yield path, lambda path, render=render: (found := path.read_bytes()) == render(found)
+        yield self._ledger, lambda path: ledger.is_whole(path, self.log, entries)
+        heads = b"".join(render_head(head) for head in self.log.heads())
+        yield self._heads, lambda path: path.read_bytes() == heads
+
     def _path(self, folder: str, name: str) -> Path:
         return self.layout.ops / folder / f"{name}.json"
 
@@ -214,40 +230,46 @@ class Windows:
         return self.layout.evidence / "ledger.jsonl"
 
     @property
+    def _heads(self) -> Path:
+        return self.layout.evidence / "heads.jsonl"
+
+    @property
     def _cursor_file(self) -> Path:
         return self.layout.state / "windows.json"
 
     def _load(self) -> _Cursor:
+        """Return where we left off. Without a cursor of this very log all is rendered again: slow, and right."""
         try:
             data = json.loads(self._cursor_file.read_bytes())
-            return _Cursor(int(data["shown"]), ledger.Tail(int(data["entries"]), int(data["size_bytes"])))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # Without a cursor everything is rendered again, which is slow and right.
-            return _Cursor(0, ledger.Tail(0, 0))
+            cursor = _Cursor(data["shown"], ledger.Tail(data["entries"], data["size_bytes"]))
+            known = range(self.log.size() + 1)
+            if cursor.shown in known and cursor.ledger.entries in known and data["last"] == self._last(cursor.shown):
+                return cursor
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+            pass
+        except OSError as error:
+            raise WindowsUnreadable(f"{self._cursor_file} can not be read: {error.strerror}") from None
+        return _Cursor(0, ledger.Tail(0, 0))
+
+    def _last(self, shown: int) -> str:
+        """Name the last entry that is shown: a database from a backup may have another one in its place."""
+        leaf = next(iter(self.log.leaves(shown - 1, shown))) if shown else b""
+        return hashlib.sha256(leaf).hexdigest()
 
     def _store(self, cursor: _Cursor) -> None:
-        data = {"shown": cursor.shown, "entries": cursor.ledger.entries, "size_bytes": cursor.ledger.size_bytes}
+        data = {
+            "shown": cursor.shown,
+            "last": self._last(cursor.shown),
+            "entries": cursor.ledger.entries,
+            "size_bytes": cursor.ledger.size_bytes,
+        }
         publish.replace(self._cursor_file, [json.dumps(data).encode()])
 
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        descriptor = os.open(self.layout.state / "windows.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            deadline = time.monotonic() + _PATIENCE_SECONDS
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise WindowsBusy("another process has been writing the window files for 30 s") from None
-                    time.sleep(0.01)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        return only_writer(self.layout)
 
     def _keep(self, path: Path, keep_as: str) -> None:
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         kept = self.layout.kept / keep_as / path.relative_to(self.layout.root)
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -255,6 +277,29 @@ class Windows:
 
 
 _EVERYTHING = 2**31 - 1
+
+
+@contextmanager
+def only_writer(layout: Layout) -> Generator[None]:
+    """Keep every other process from writing the workspace's files meanwhile."""
+    descriptor = os.open(layout.state / "windows.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise WindowsBusy("another process has been writing the window files for 30 s") from None
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _readable(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
 
 
 def _log_through(found: bytes | None) -> int | None:

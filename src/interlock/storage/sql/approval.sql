@@ -64,6 +64,10 @@ JOIN content AS context ON context.ref = approved.context_ref
 LEFT JOIN content ON content.ref = approved.content_ref
 WHERE approved.id = :id;
 
+-- name: approved_logged
+-- What the log says was agreed to: rows can be altered together with their digest, the log can not.
+SELECT leaf FROM event WHERE subject = :draft_id AND kind = 'draft.approved';
+
 -- name: approved_list
 SELECT approved.*, prompt.body AS prompt, content.body AS content, context.body AS context
 FROM approved

@@ -7,9 +7,11 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier, leaf_hash
@@ -27,6 +29,8 @@ from interlock.storage.errors import (
     StorageFull,
 )
 from interlock.storage.sqlite.wake import Doorbell, ring
+
+Done = TypeVar("Done")
 
 _DIALECT = "sqlite"
 _APPLICATION_ID = 0x494C4B31  # "ILK1"
@@ -56,9 +60,7 @@ class SqliteDatabase:
             connection = self._open(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
             if fresh:
                 self.path.chmod(0o600)
-            if _schema(connection) == 0 and not _adoptable(connection):
-                raise NotADatabase(f"{self.path} was not made by Interlock")
-            connection.execute("PRAGMA journal_mode = WAL")
+            _patiently(partial(_make_ours, connection, self.path))
             self._upgrade(connection, origin)
         self._upgraded = True
         self._local.full = connection
@@ -103,7 +105,7 @@ class SqliteDatabase:
         """Open a transaction that sees one consistent state and changes nothing."""
         connection = self._connection("read")
         with self._translated():
-            connection.execute("BEGIN")
+            _patiently(partial(_begin_reading, connection))
             try:
                 yield Transaction(_executor(connection), queries(_DIALECT), self._now, None)
             finally:
@@ -138,7 +140,8 @@ class SqliteDatabase:
             if not self.path.exists():
                 raise DatabaseMissing(f"there is no database at {self.path}")
             with self._translated():
-                connection = self._open_reader() if role in {"read", "watch"} else self._open_writer(role)
+                opening = self._open_reader if role in {"read", "watch"} else partial(self._open_writer, role)
+                connection = _patiently(opening)  # whoever closes it last holds it alone for a moment
             setattr(self._local, role, connection)
         return connection
 
@@ -255,6 +258,13 @@ def _schema(connection: sqlite3.Connection) -> int:
     return version if application == _APPLICATION_ID else 0
 
 
+def _make_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """Switch a database to a write-ahead log, if it is ours, empty, or one that can be adopted."""
+    if _schema(connection) == 0 and not _adoptable(connection):
+        raise NotADatabase(f"{path} was not made by Interlock")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
 def _adoptable(connection: sqlite3.Connection) -> bool:
     """Say whether a database that we did not make is empty, or one of the queue's tools that we know."""
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -283,17 +293,30 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
-    """Take the write lock, waiting in short random steps."""
+    """Take the write lock."""
+    _patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
+
+
+def _begin_reading(connection: sqlite3.Connection) -> None:
+    """Open a snapshot now, so that nothing later finds the file held."""
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _patiently(deed: Callable[[], Done]) -> Done:
+    """Do it as soon as the file is free, waiting in short random steps."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            return deed()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(*_STEPS_SECONDS))  # noqa: S311 - fairness, not a secret
-        else:
-            return
 
 
 def _executor(connection: sqlite3.Connection) -> Execute:
