@@ -48,7 +48,7 @@ $(READY): pyproject.toml uv.lock
 	@command -v git >/dev/null || { echo "There is no git: apt-get install git" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv || { echo "$(PYTHON) can not make a virtual environment: apt-get install python3.11-venv" >&2; rm -rf .venv; exit 1; }
 	@$(BIN)/uv --version 2>/dev/null | grep -q ' $(UV_VERSION)' || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv sync --locked --quiet --python $(BIN)/python
+	@$(BIN)/uv sync --locked --quiet --compile-bytecode --python $(BIN)/python
 	@touch $(READY)
 
 .PHONY: clean

@@ -6,7 +6,7 @@ import hashlib
 import json
 import string
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import rfc8785
@@ -20,7 +20,6 @@ from interlock.approval.service import Change
 from interlock.evidence.content import commitment
 from interlock.evidence.dsse import open_envelope
 from interlock.evidence.keys import load_verifiers
-from interlock.kernel.canonical import canonical
 from tests.approval.behind import behind_the_back, counts, erase, events
 from tests.conftest import ALICE, BOB
 
@@ -180,9 +179,11 @@ def test_what_was_altered_after_its_approval_does_not_run(house: Interlock, what
 
 def test_a_record_that_was_altered_together_with_its_digest_is_not_what_the_log_says(house: Interlock) -> None:
     approved = approved_in(house)
-    terms = {**approved.terms, "command": ["rm", "-rf", "/"]}
-    text = canonical(terms).decode().replace("'", "''")
-    behind_the_back(house, f"UPDATE approved SET terms = '{text}', digest = '{terms_digest(terms)}'")  # noqa: S608 - ours
+    limits = {**cast("dict[str, int]", approved.terms["limits"]), "cheap_seconds": 600}
+    del limits["check_seconds"]
+    digest = terms_digest({**approved.terms, "limits": limits})
+    change = "UPDATE approved SET terms = REPLACE(terms, 'check_seconds', 'cheap_seconds'), digest = '{}'"
+    behind_the_back(house, change.format(digest))
     with pytest.raises(DigestMismatch, match="the log"):
         house.runs.create(ALICE, approved.id)
 

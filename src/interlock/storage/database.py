@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
 from interlock.access.models import Actor
@@ -19,6 +19,7 @@ Row = Mapping[str, Any]
 Execute = Callable[[str, Mapping[str, Value]], "tuple[list[Row], int]"]
 """Runs one statement; returns its rows and the number of rows that it changed."""
 
+_HERE = Path(__file__).parent
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -113,10 +114,9 @@ class Waiter(Protocol):
 def queries(dialect: str) -> Mapping[str, str]:
     """Read the named statements of a dialect: the shared ones and its own."""
     found: dict[str, str] = {}
-    root = files("interlock.storage")
-    for folder in (root / "sql", root / dialect):
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".sql"):
+    for folder in (_HERE / "sql", _HERE / dialect):
+        for entry in sorted(folder.iterdir()):
+            if entry.suffix == ".sql":
                 for name, statement in _named(entry.read_text(encoding="utf-8")):
                     if name in found:
                         raise ValueError(f"{dialect}: the statement {name} stands twice")
@@ -134,7 +134,7 @@ def _named(text: str) -> Iterator[tuple[str, str]]:
 def migrations(dialect: str) -> Sequence[tuple[int, str, str]]:
     """List a dialect's migrations in order: number, file name, script."""
     found: list[tuple[int, str, str]] = []
-    for entry in (files("interlock.storage") / dialect / "migrations").iterdir():
+    for entry in (_HERE / dialect / "migrations").iterdir():
         match = _MIGRATION.fullmatch(entry.name)
         if match:
             found.append((int(match[1]), entry.name, entry.read_text(encoding="utf-8")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from interlock.queue.models import (
     PRIORITY_RANK,
@@ -24,7 +25,12 @@ _OTHER_RANK = 99
 
 def kst(ms: int) -> str:
     """Show an instant as the seed's columns do: UTC+9 to the minute."""
-    return f"{datetime.fromtimestamp(ms / 1000, UTC) + _KST:%Y-%m-%d %H:%M}"
+    return _minute(ms // 60_000)
+
+
+@lru_cache(16)
+def _minute(minutes: int) -> str:
+    return f"{datetime.fromtimestamp(minutes * 60, UTC) + _KST:%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.evidence import publish
-from interlock.evidence.keys import create_key, restore_public
+
 from interlock.kernel.ids import UlidSource
 from interlock.workspace.errors import WorkspaceInvalid, WorkspaceMissing
 from interlock.workspace.layout import STATE_FOLDER, Layout
@@ -121,6 +121,8 @@ def make_keys(layout: Layout, origin: str, person: str | None) -> list[Made]:
 
 def _key(path: Path, name: str) -> Iterator[Made]:
     """Make a key, or what is lost of it. The public half of a lost key is kept: what it signed still counts."""
+    from interlock.evidence.keys import create_key, restore_public  # noqa: PLC0415 - only `init` needs them
+
     public = path.with_suffix(".vkey")
     if path.exists():
         if not public.exists():

@@ -151,6 +151,8 @@ class PostgresDatabase:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
         )
+        # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
+        connection.execute("SET enable_seqscan = off")
         with self._lock:
             self._opened = [known for known in self._opened if not known.closed] + [connection]
         return connection
@@ -252,7 +254,8 @@ def _adapted(statement: str) -> LiteralString:
 def _executor(connection: Connection) -> Execute:
     def execute(statement: str, values: Mapping[str, Value]) -> tuple[list[Row], int]:
         cursor = connection.execute(_adapted(statement), values)
-        rows: Sequence[Row] = cursor.fetchall() if cursor.description else []
+        told = cursor.pgresult  # asking `cursor.description` would build an object for each of 30 columns
+        rows: Sequence[Row] = cursor.fetchall() if told is not None and told.nfields else []
         return list(rows), cursor.rowcount
 
     return execute
@@ -292,9 +295,11 @@ def _seal_batch(connection: Connection) -> int:
         if not (taken and taken["mine"]):
             return 0
         waiting = connection.execute(
-            "WITH batch AS (DELETE FROM event_unsealed WHERE event_id IN"
-            " (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s) RETURNING event_id)"
-            " SELECT event_id, leaf FROM batch JOIN event USING (event_id) ORDER BY event_id",
+            # Written so that no plan made while the tables were small can scan them when they are large.
+            "WITH batch AS (DELETE FROM event_unsealed WHERE event_id = ANY (ARRAY"
+            " (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s)) RETURNING event_id)"
+            " SELECT event_id, (SELECT leaf FROM event WHERE event.event_id = batch.event_id) AS leaf"
+            " FROM batch ORDER BY event_id",
             (_SEAL_BATCH,),
         ).fetchall()
         if not waiting:
