@@ -31,6 +31,9 @@ def main() -> int:
 
     say("1. A workspace, and a repository to work on: a clone of this one.")
     interlock("init", str(WORKSPACE), workspace=False, quiet=True)
+    with (WORKSPACE / "interlock.toml").open("a", encoding="utf-8") as file:
+        # An agent has a /tmp of its own; should this checkout lie there, its tools are to be seen all the same.
+        file.write(f"\n[worker]\nvisible = [{json.dumps(str(ROOT / '.venv'))}]\n")
     git("clone", "--quiet", "--no-hardlinks", str(ROOT), str(CLONE))
     before = git("-C", str(CLONE), "rev-parse", "HEAD")
 

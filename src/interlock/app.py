@@ -175,7 +175,11 @@ class Interlock:
             worktrees=Worktrees(self.layout.worktrees),
             state=self.layout.state,
             folder=self.layout.runs,
-            options=RunOptions(namespaces=options.namespaces, grace_seconds=options.grace_seconds),
+            options=RunOptions(
+                namespaces=options.namespaces,
+                grace_seconds=options.grace_seconds,
+                visible=tuple(Path(each) for each in options.visible),
+            ),
             now=system_clock,
             environment=dict(os.environ),
             probe=probe,

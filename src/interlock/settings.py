@@ -75,6 +75,8 @@ class WorkerSettings:
     """How many runs one worker carries out at the same time."""
     namespaces: Namespaces = "auto"
     """`auto` contains agents as well as the machine can, `require` refuses where it can not; `never` is for tests."""
+    visible: tuple[str, ...] = ()
+    """Absolute paths that agents see, read-only, although they lie in `/tmp` or another folder that is a run's own."""
     grace_seconds: int = 10
     """How long an agent has between the request to stop and the end."""
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from interlock.app import Interlock
 from interlock.storage.sqlite import database as sqlite_database
-from tests.cli.door import PROGRAM, WITHOUT_PRIVILEGES, Door, call, call_all, closed, environment, files, said
-from tests.cli.lived import Lived
+from tests.cli.door import PROGRAM, WITHOUT_PRIVILEGES, Door, call, call_all, closed, copy_of, environment, files, said
+from tests.cli.lived import ME, Lived
 from tests.conftest import until
 
 READS = [
@@ -153,6 +154,22 @@ def test_reading_creates_and_changes_nothing(lived: Lived) -> None:
     assert database(root).read_bytes() == content
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert state <= (root / ".interlock").stat().st_mtime_ns  # SQLite's side files come and go there
+
+
+def test_reading_leaves_what_a_killed_writer_left(ask: Door, tmp_path: Path) -> None:
+    """A log that was not yet carried over into the database's file is a writer's to carry over."""
+    house = Interlock.at(ask.root)
+    house.approval.create(ME, "in the log only")
+    house.windows.catch_up(ME)
+    root = copy_of(ask.root, tmp_path / "killed")
+    house.database.close()
+    written = database(root).with_name("interlock.db-wal")
+    before = (database(root).read_bytes(), written.read_bytes())
+    assert before[1]
+    *answers, drafts = call_all(*READS, ["draft", "list", "--json"], at=root)
+    assert [answer.code for answer in answers if answer.code != 21] == [0] * (len(READS) - 1)
+    assert drafts.json[0]["prompt"] == "in the log only"
+    assert (database(root).read_bytes(), written.read_bytes()) == before
 
 
 @pytest.mark.parametrize("part", ["interlock.db", "."], ids=["file", "folder"])

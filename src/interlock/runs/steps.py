@@ -395,7 +395,7 @@ class Execution:
             max_file_bytes=self._work.limits.disk_bytes + _ROOM_BYTES,
             hidden_paths=(self.bench.state,),
             writable_paths=(place, self._private / "home"),
-            readonly_paths=(task,),
+            readonly_paths=(task, *options.visible),
             overlay_paths=overlays,
             private_tmp_bytes=options.private_tmp_bytes,
             network=self._work.network,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.evidence import publish
-
 from interlock.kernel.ids import UlidSource
 from interlock.workspace.errors import WorkspaceInvalid, WorkspaceMissing
 from interlock.workspace.layout import STATE_FOLDER, Layout
