@@ -199,6 +199,8 @@ def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a settin
             raise SettingsInvalid(f"{where} should be from {least} to {most}, not {item}")
         if key == "checks" or (key == "command" and item):
             split_command(cast("str", item), where)
+        if key == "visible" and not str(item).startswith("/"):
+            raise SettingsInvalid(f"{where} takes absolute paths, not {item!r}")
     if key == "url" and value:
         _check_scheme(cast("str", value), where)
     if key == "environment":

@@ -151,3 +151,20 @@ def test_the_prompt_reaches_the_agent_by_stdin_and_file_and_stands_in_no_command
     for name in ("from-stdin", "from-file"):
         assert f"+++ b/{name}\n@@ -0,0 +1,2 @@\n+Say {word}\n+and nothing else.\n" in patch
     assert os.path.commonpath([str(places[0]), str(world.root)]) == str(world.root)
+
+
+def test_a_tool_in_tmp_is_found_once_the_worker_is_told_to_show_it_and_it_can_not_be_changed(
+    world: World, tmp_path: Path
+) -> None:
+    tool = tmp_path / "tools" / "tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho more >> $0 || echo done > effect.txt\n", encoding="utf-8")
+    tool.chmod(0o755)
+    hidden = world.create((str(tool),))
+    world.work_it_off()
+    assert world.run(hidden).reason == "agent_command_not_found", world.story(hidden)
+
+    shown = world.create((str(tool),), checks=["test -f effect.txt"])
+    world.work_it_off(environment={"INTERLOCK_WORKER_VISIBLE": str(tool.parent)})
+    assert world.run(shown).status is RunStatus.DONE, world.story(shown)
+    assert "more" not in tool.read_text(encoding="utf-8")[-6:]

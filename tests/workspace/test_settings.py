@@ -79,6 +79,7 @@ def test_what_is_wrong_in_the_file_is_named_with_file_and_key(ask: Door, text: s
         ("[approval]\nexpires_after_seconds = -1", "expires_after_seconds"),
         ("[approval]\nexpires_after_seconds = 300000000000", "expires_after_seconds"),
         ("[approval]\nmax_text_bytes = 0", "max_text_bytes"),
+        ('[worker]\nvisible = ["bin"]', "visible"),
         ("[worker]\nconcurrency = 0", "concurrency"),
         ("[worker]\nconcurrency = -1", "concurrency"),
         ("[worker]\ngrace_seconds = -1", "grace_seconds"),
