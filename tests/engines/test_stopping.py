@@ -200,3 +200,17 @@ def test_a_failed_run_that_is_retried_starts_anew_from_the_base(world: World) ->
     assert world.patch(run).count("+again\n") == 1
     assert world.left_behind() == []
     assert world.verified().uncovered == 0
+
+
+def test_a_run_that_is_cancelled_while_its_worker_is_stopped_is_ended_by_another_worker(world: World) -> None:
+    orphan = Orphan()
+    run = world.create(f"{deaf(orphan)}")
+    stopped = world.worker(stop_at="agent.started")
+    stopped.wait_until_it_stands()
+    orphan.wait_until_it_lives()
+    stopped.signal(signal.SIGSTOP)
+    world.worker()
+    through_the_run(world, run)
+
+    until(lambda: world.processes(run) == [] and not orphan.lives(), 15)
+    assert_cancelled(world, run)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from interlock.kernel.errors import InterlockError, Unreachable
@@ -27,6 +28,8 @@ _BEATS_PER_LEASE = 4
 _MOST_TICK_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
 _SIGN_SECONDS = 60.0
+_HEARING_MS = 5_000
+"""How long a worker that lives may take to notice that a run is not its own any more."""
 
 
 class Waiter(Protocol):
@@ -107,6 +110,7 @@ class Worker:
     _under_way: dict[str, tuple[Execution, threading.Thread]] = field(
         default_factory=dict[str, tuple[Execution, threading.Thread]]
     )
+    _swept: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     _astray: bool = False
     """Whether we may hold items that nobody here carries out: a thread failed, or a claim's answer was lost."""
     _waiter: Waiter | None = None
@@ -202,12 +206,21 @@ class Worker:
                 _LOG.info("rescued %s from %s (%s)", each.item.id, each.item.owner_session, reason)
                 self._dirty.set()
                 self._do_aside(self.tidy)
+        self._end_stragglers()
         with self.links.look() as queue:
             due = queue.store.due(queue.now())
         if due:
             with self.links.queue() as queue:
                 queue.promote()
         self.links.seal()
+
+    def _end_stragglers(self) -> None:
+        """End processes on this machine whose run was stopped while their own worker could not hear it."""
+        grace_ms = round(self.bench.options.grace_seconds * 1000) + _HEARING_MS
+        for straggler in self.bench.runs.stragglers(ended_for_ms=grace_ms):
+            if straggler not in self._swept:
+                self._swept.add(straggler)
+                self._do_aside(partial(_sweep, marker(*straggler)))
 
     def _claim(self) -> None:
         self._reap()
@@ -282,3 +295,7 @@ class Worker:
         with contextlib.suppress(Unreachable):
             self.links.wrote()
             self.links.sign()
+
+
+def _sweep(run_marker: str) -> None:
+    kill_marked(run_marker)

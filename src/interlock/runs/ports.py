@@ -59,6 +59,10 @@ class RunStore(Protocol):
         """List runs that have not ended with the fences under which they were worked on."""
         ...
 
+    def stragglers(self, since_ms: int, before_ms: int) -> Sequence[tuple[str, int]]:
+        """List runs that ended in this time with the fences of steps that were never seen to end."""
+        ...
+
     def log(self, run_id: str, lines: Sequence[LogLine]) -> None:
         """Append lines to a run's log."""
         ...

@@ -20,6 +20,8 @@ from interlock.runs.events import RunAgentStarted, RunCreated, RunStepCompleted
 from interlock.runs.models import Claim, LogLine, Outcome, Run, RunStatus, Step, StepName
 from interlock.runs.ports import Look, Open, RunDesk
 
+_HOUR_MS = 3_600_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
@@ -158,6 +160,12 @@ class Runs:
         """List runs that have not ended with the fences under which they were worked on."""
         with self.look() as desk:
             return desk.runs.places()
+
+    def stragglers(self, *, ended_for_ms: int) -> Sequence[tuple[str, int]]:
+        """List what ended at least so long ago, within the last hour, and may still have processes."""
+        with self.look() as desk:
+            now = desk.now()
+            return desk.runs.stragglers(now - _HOUR_MS, now - ended_for_ms)
 
     def write_log(self, claim: Claim, lines: Sequence[LogLine]) -> None:
         """Append output lines; a worker that came too late adds nothing."""

@@ -101,6 +101,11 @@ class StoredRuns:
         """List runs that have not ended with the fences under which they were worked on."""
         return [(row["run_id"], row["fence"]) for row in self.transaction.all("step_places")]
 
+    def stragglers(self, since_ms: int, before_ms: int) -> Sequence[tuple[str, int]]:
+        """List runs that ended in this time with the fences of steps that were never seen to end."""
+        rows = self.transaction.all("step_stragglers", since=since_ms, before=before_ms)
+        return [(row["run_id"], row["fence"]) for row in rows]
+
     def log(self, run_id: str, lines: Sequence[LogLine]) -> None:
         """Append lines to a run's log."""
         for line in lines:

@@ -45,6 +45,12 @@ WHERE run.status IN ('pending', 'running')
 UNION
 SELECT run_id, fence FROM queue_items WHERE status = 'IN_PROGRESS' AND run_id IS NOT NULL;
 
+-- name: step_stragglers
+-- Agents that were never seen to end although their run has ended a while ago: their worker may be stopped.
+SELECT run_step.run_id, run_step.fence FROM run JOIN run_step ON run_step.run_id = run.id
+WHERE run.ended_ms >= :since AND run.ended_ms < :before
+    AND run_step.generation = run.generation AND run_step.ended_ms IS NULL;
+
 -- name: log_add
 -- One writer at a time holds a run, and operators' lines are few: the next number is the highest and one.
 INSERT INTO run_log (run_id, line, ts_ms, level, source, msg)

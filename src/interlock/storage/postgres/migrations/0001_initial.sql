@@ -133,6 +133,7 @@ CREATE TABLE run (
     result TEXT
 );
 CREATE INDEX run_approved ON run (approved_id);
+CREATE INDEX run_ended ON run (ended_ms) WHERE ended_ms IS NOT NULL;
 
 -- A step's output is what a later worker goes on from; `generation` rises only when an operator retries the run.
 CREATE TABLE run_step (
