@@ -62,6 +62,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a surrogate": (plan(note="\ud800"), "plan.note"),
     "a key beyond ASCII": (plan() | {"ü": 1}, "ASCII"),
     "a large number": (plan(n=2**53), "2^53"),
+    "a large one": (plan(note="x" * (2 * 1024 * 1024)), "at most"),
     "a deep one": (plan(n=json.loads("[" * 100 + "]" * 100)), "nested"),
 }
 

@@ -26,7 +26,8 @@ def visible_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A workspace that does not lie below /tmp, which an agent has for itself alone and where everything is hidden."""
     cache = request.config.cache
     assert cache is not None, "these tests need pytest's cache folder"
-    place = Path(tempfile.mkdtemp(dir=cache.mkdir("engines")))
+    folder = cache.mkdir("engines")
+    place = Path(tempfile.mkdtemp(dir=Path.home() if folder.is_relative_to("/tmp") else folder))  # noqa: S108 - asked
     made = World(place)
     yield made
     made.close()

@@ -16,6 +16,7 @@ from typing import Any, TypedDict, Unpack
 import psycopg
 import pytest
 
+import interlock
 from interlock.app import Interlock, create_workspace
 from interlock.approval.models import Approved, Limits, Work
 from interlock.evidence.export import HEADS, LEDGER
@@ -307,6 +308,8 @@ def surroundings(**more: str) -> dict[str, str]:
         **own,
         "INTERLOCK_QUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
         "INTERLOCK_WORKER_GRACE_SECONDS": str(GRACE_SECONDS),
+        # This checkout may lie in /tmp, where an agent sees nothing else.
+        "INTERLOCK_WORKER_VISIBLE": f"{sys.prefix},{Path(interlock.__file__).parents[1]}",
         **more,
     }
 

@@ -115,7 +115,8 @@ def test_the_agent_starts_with_plain_signals_a_plain_umask_and_its_own_session(m
     ignored = watch(shell("grep SigIgn /proc/self/status", mode=mode))
 
     assert seen.stdout == f"0 {0o022} True 1\n"
-    assert int(ignored.stdout.split()[1], 16) == 0
+    the_c_library_s_own = 0b11 << 31  # 32 and 33: ignored by whatever was started with posix_spawn, as make starts us
+    assert int(ignored.stdout.split()[1], 16) & ~the_c_library_s_own == 0
 
 
 def test_the_agent_has_no_capability_and_can_get_none(mode: Mode) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,7 +217,9 @@ for folder in ("/tmp", "/var/tmp", "/dev/shm"):
     except OSError as error:
         print(errno.errorcode[error.errno])
 """
-    seen = watch(python(program, private_tmp_bytes=1_000_000, readonly_paths=(Path(os.__file__).parent,)))
+    seen = watch(
+        python(program, private_tmp_bytes=1_000_000, readonly_paths=(Path(os.__file__).parent, Path(sys.prefix)))
+    )
 
     assert seen.stdout.splitlines() == ["[0, 0]", "written", "ENOSPC", "ENOSPC"]
     assert not (TMP / "big").exists()
