@@ -40,6 +40,14 @@ def test_nobody_becomes_another_human(ask: Door) -> None:
     assert ask.json("draft", "approve", draft, "--as", f"human:{getpass.getuser()}")["status"] == "valid"
 
 
+@pytest.mark.parametrize("words", [("draft", "list"), ("evidence", "verify"), ("windows", "verify")], ids=" ".join)
+def test_what_would_be_refused_is_refused_on_reading_commands_too(ask: Door, words: tuple[str, ...]) -> None:
+    """Else a script learns of its mistake only when it first writes."""
+    ask(*words, "--as", "human:bob").refuses(4, "--as can make that less")
+    ask(*words, "--as", "nobody").refuses(2, "not a principal")
+    ask(*words, "--correlation-id", "a b").refuses(2, "correlation id")
+
+
 @pytest.mark.parametrize(
     "wrong",
     ["bob", "human", "human:", "agent:", ":x", "root:x", "HUMAN:x", "agent:a b", "agent:é", "agent:x\n", "human:\0"],

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from interlock.app import Interlock
+from interlock.storage.errors import DatabaseBusy
 from interlock.storage.sqlite import database as sqlite_database
 from tests.cli.door import PROGRAM, WITHOUT_PRIVILEGES, Door, call, call_all, closed, copy_of, environment, files, said
 from tests.cli.lived import ME, Lived
@@ -292,6 +293,22 @@ def test_writers_and_a_reader_at_once_lose_nothing(ask: Door, tmp_path: Path) ->
     assert ask("windows", "verify").code == 0
     assert ask("evidence", "head").code == 0
     assert ask("evidence", "verify").code == 0
+
+
+def test_a_reader_that_met_a_lock_is_not_blind_from_then_on(ask: Door) -> None:
+    """A database that is busy is no database in a read-only folder: what is read of it goes on to change."""
+    with opened(ask.root) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("UPDATE log_state SET origin = origin")
+        connection.execute("COMMIT")
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+        reader = Interlock.at(ask.root)
+        with suppress(DatabaseBusy):
+            assert list(reader.approval.drafts()) == []
+    ask.draft(prompt="afterwards")
+    assert [draft.prompt.body for draft in reader.approval.drafts()] == ["afterwards"]
+    reader.database.close()
 
 
 OPENER = """

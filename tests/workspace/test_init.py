@@ -113,6 +113,15 @@ def test_an_empty_name_is_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_workspace_is_made_inside_the_state_folder_of_another(ask: Door) -> None:
+    """No command would find it there; and what lies there belongs to runs."""
+    place = ask.root / ".interlock" / "worktrees" / "r_x"
+    place.mkdir()
+    answered = said(ask.capture, "init", str(place))
+    answered.refuses(answered.code or -1, str(place))
+    assert list(place.iterdir()) == []
+
+
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     with closed(tmp_path / "closed", mode=0o555):

@@ -286,8 +286,10 @@ def test_verify_raises_no_alarm_about_what_is_just_being_written(ask: Door, tmp_
         stdout=subprocess.PIPE,
         text=True,
     )
-    for _ in range(25):
-        ask.approved()
-    (tmp_path / "ended").touch()
-    told = looking.communicate(timeout=45)[0]
+    try:
+        for _ in range(25):
+            ask.approved()
+    finally:
+        (tmp_path / "ended").touch()
+        told = looking.communicate(timeout=45)[0]
     assert looking.returncode == 0, told[:500]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from interlock.approval.errors import PlanInvalid
-from interlock.kernel.canonical import JsonObject, check
+from interlock.kernel.canonical import JsonObject, canonical, check
 
 EMPTY_PLAN: JsonObject = {
     "id": "plan",
@@ -17,6 +17,7 @@ EMPTY_PLAN: JsonObject = {
     "tasks": [],
     "constraints": [],
 }
+_MAX_BYTES = 2 * 1024 * 1024
 _STATUSES = ["pending", "in_progress", "done", "blocked"]
 
 
@@ -26,6 +27,9 @@ def check_plan(body: JsonObject) -> None:
         check(body, "plan")
     except (ValueError, RecursionError) as error:
         raise PlanInvalid(str(error)) from None
+    size = len(canonical(body))
+    if size > _MAX_BYTES:
+        raise PlanInvalid(f"the plan is {size} bytes; at most {_MAX_BYTES} are taken")
     for name in ("id", "title", "workspace", "created", "objective"):
         if not isinstance(body.get(name), str):
             raise PlanInvalid(f"the plan needs {name}, a text")

@@ -191,6 +191,8 @@ def _is_value(words: list[str], place: int) -> bool:
 def _open(door: Door, words: list[str], common: dict[str, str]) -> int:
     from interlock.doors import cli as doors
 
+    if "--as" in common or "--correlation-id" in common:
+        _actor(common)()  # what would be refused when something is written is refused at once
     call, close = _call(common)
     doors.open_door(call)
     try:

@@ -61,6 +61,8 @@ def find_root(start: Path, *, inside_run: bool) -> Path:
 
 def make_folders(layout: Layout) -> Iterator[Made]:
     """Make the folders of a workspace; the state folder for its owner's eyes only."""
+    if STATE_FOLDER in layout.root.parts:
+        raise WorkspaceInvalid(f"{layout.root} lies in the state folder of another workspace")
     if layout.root.exists() and not layout.root.is_dir():
         raise WorkspaceInvalid(f"{layout.root} is not a folder")
     private = (layout.state, layout.keys, layout.wake, layout.mirrors, layout.worktrees, layout.runs)

@@ -161,7 +161,10 @@ class SqliteDatabase:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         try:
             version = _schema(connection)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                connection.close()
+                raise
             # No shared memory can be made here. With no log beside it, the file alone is the whole database.
             connection.close()
             wal = self.path.with_name(self.path.name + "-wal")
