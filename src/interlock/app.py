@@ -121,6 +121,13 @@ class Interlock:
             tell=self.tell,
         )
 
+    def catch_up(self, actor: Actor) -> tuple[str, ...]:
+        """Bring everything that follows the log up to its end; returns what differs and was left alone."""
+        from interlock.storage.queue import StoredHistory
+
+        StoredHistory(self.database).keep_up()
+        return self.windows.catch_up(actor)
+
     def tell(self, actor: Actor, event: Event) -> None:
         """Log an event that changes no row."""
         with self.database.write(actor) as transaction:
@@ -188,7 +195,7 @@ class Interlock:
             queue=lambda: self.queue(actor),
             look=self.queue_look,
             listen=self.database.listen,
-            wrote=lambda: _log_all(self.windows.catch_up(actor)),
+            wrote=lambda: _log_all(self.catch_up(actor)),
             seal=self.database.seal,
             sign=lambda: self._sign(actor),
         )
@@ -295,6 +302,7 @@ class Interlock:
             emit=transaction.emit,
             now=transaction.now,
             wake=transaction.wake,
+            attempt=transaction.attempt,
             options=self.settings.queue,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,9 @@ from tests.conftest import ALICE, BOB, WORKER
 MANUAL = NewItem(
     kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, priority="P1", task="sweep", success_criteria="swept"
 )
+
+RUNNABLE = replace(MANUAL, executor=Executor.INTERLOCK)
+"""What an Interlock worker holds comes back at once, without a back-off."""
 
 
 def test_a_change_and_its_event_are_there_together(house: Interlock) -> None:
@@ -113,14 +117,14 @@ def test_the_highest_priority_is_claimed_first_then_the_oldest(house: Interlock)
 
 def test_a_holder_that_was_given_up_can_not_write_any_more(house: Interlock) -> None:
     with house.queue(ALICE) as queue:
-        queue.add(MANUAL)
+        queue.add(RUNNABLE)
     with house.queue(WORKER) as queue:
-        old = queue.claim(Executor.EXTERNAL, "first")
+        old = queue.claim(Executor.INTERLOCK, "first")
     assert old is not None
     with house.queue(ALICE) as queue:
         queue.rescue(old, reason="silent")
     with house.queue(WORKER) as queue:
-        new = queue.claim(Executor.EXTERNAL, "second")
+        new = queue.claim(Executor.INTERLOCK, "second")
     assert new is not None
     assert new.fence > old.fence
     assert new.attempt_count == 1
@@ -144,11 +148,11 @@ def test_a_rescue_respects_a_sign_of_life(house: Interlock) -> None:
 
 def test_a_lost_item_fails_at_its_attempt_limit(house: Interlock) -> None:
     with house.queue(ALICE) as queue:
-        queue.add(MANUAL)
+        queue.add(RUNNABLE)
     item = None
     for _ in range(3):
         with house.queue(WORKER) as queue:
-            seen = queue.claim(Executor.EXTERNAL, "w")
+            seen = queue.claim(Executor.INTERLOCK, "w")
         assert seen is not None
         with house.queue(ALICE) as queue:
             item = queue.rescue(seen, reason="silent")

@@ -299,7 +299,7 @@ def _catch_up(app: Callable[[], Any], actor: Callable[[], Actor]) -> None:
     from interlock.doors.cli import note
 
     try:
-        for sentence in app().windows.catch_up(actor()):
+        for sentence in app().catch_up(actor()):
             note(f"warning: {sentence}; see `interlock windows verify` and `interlock evidence verify`")
     except (OSError, InterlockError) as error:
         note(f"warning: done, but the window files were not brought up to date: {error}")

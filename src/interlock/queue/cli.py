@@ -10,7 +10,7 @@ import typer
 from interlock.access.models import Actor
 from interlock.doors.cli import answer, call, house, table
 from interlock.kernel.errors import Invalid
-from interlock.queue.models import Item, ItemStatus
+from interlock.queue.models import Filter, Item, ItemStatus
 from interlock.queue.service import Queue
 
 door = typer.Typer(help="The queue: what waits, who works on what.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def list_items(
 ) -> None:
     """List items in the order in which they would be claimed."""
     with house(_House).queue_look() as queue:
-        rows = [_shown(item) for item in queue.list(status=status, limit=limit)]
+        rows = [_shown(item) for item in queue.list(Filter(status=status), limit=limit)]
     table(rows, ("id", "status", "priority", "owner_session", "run_id", "task"), empty="the queue is empty")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.kernel.errors import Conflict, Invalid, NotFound, Refused, Unreachable
+from interlock.kernel.errors import Conflict, Failed, Invalid, NotFound, Refused, Unreachable
 
 
 class ItemNotFound(NotFound):
@@ -25,10 +25,30 @@ class ItemStateConflict(Conflict):
     code = "item_state_conflict"
 
 
+class IdempotencyKeyReused(Conflict):
+    """The idempotency key was used for another task."""
+
+    code = "idempotency_key_reused"
+    default_hint = "a key stands for one task; take a new key"
+
+
 class AttemptsExhausted(Conflict):
     """The item has used all its attempts."""
 
     code = "attempts_exhausted"
+
+
+class ItemExists(Conflict):
+    """There is such an item already."""
+
+    code = "item_exists"
+
+
+class NotesBlank(Invalid):
+    """The notes are blank."""
+
+    code = "notes_blank"
+    default_hint = "say what has to be planned anew: --notes TEXT"
 
 
 class MarkdownMissing(NotFound):
@@ -50,6 +70,19 @@ class MarkdownChanged(Conflict):
 
     code = "markdown_changed"
     default_hint = "nothing was written; do it again"
+
+
+class MarkdownRowsMissing(Conflict):
+    """The Markdown queue has rows that what should replace them has not."""
+
+    code = "markdown_rows_missing"
+
+
+class MarkdownUnwritten(Failed):
+    """The Markdown queue could not be written."""
+
+    code = "markdown_unwritten"
+    default_hint = "nothing was changed; see to the disk and the folder's permissions"
 
 
 class MarkdownReadOnly(Refused):

@@ -35,6 +35,8 @@ class ItemCompleted(Event):
     kind = "item.completed"
     owner_session: str
     fence: int
+    duration_ms: int | None
+    """From the claim on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,18 @@ class ItemFailed(Event):
     kind = "item.failed"
     fence: int
     reason: str
+    duration_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemReturned(Event):
+    """The holder failed for a reason that may pass; the item is tried again later."""
+
+    kind = "item.returned"
+    fence: int
+    attempt: int
+    reason: str
+    not_before_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +77,7 @@ class ItemRescued(Event):
     attempt: int
     reason: str
     lost_owner: str
+    not_before_ms: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +87,7 @@ class ItemCancelled(Event):
     kind = "item.cancelled"
     previous_status: str
     fence: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +98,7 @@ class ItemReplanned(Event):
     previous_status: str
     status: str
     fence: int
+    notes: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +108,57 @@ class ItemRetried(Event):
     kind = "item.retried"
     attempt: int
     not_before_ms: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemSnoozed(Event):
+    """The item waits until an instant, or no longer."""
+
+    kind = "item.snoozed"
+    not_before_ms: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemReprioritised(Event):
+    """The item has another priority."""
+
+    kind = "item.reprioritised"
+    previous_priority: str
+    priority: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemImported(Event):
+    """A row of a Markdown queue came into the database."""
+
+    kind = "item.imported"
+    status: str
+    priority: str
+    replaced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuePaused(Event):
+    """Nothing is claimed until an instant, or until somebody resumes."""
+
+    kind = "queue.paused"
+    reason: str
+    until_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueResumed(Event):
+    """Items are claimed again."""
+
+    kind = "queue.resumed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcurrencySet(Event):
+    """A concurrency key has another limit."""
+
+    kind = "concurrency.set"
+    most: int

@@ -64,6 +64,8 @@ class Item:
     notes: str
     owner_session: str
     """`-` when nobody holds it."""
+    started_at_kst: str
+    due_at_kst: str
     fence: int
     """Rises at every claim, release, rescue, cancel and replan."""
     beat: int
@@ -74,7 +76,10 @@ class Item:
     lease_ms: int
     lease_until_ms: int | None
     created_ms: int
+    started_ms: int | None
     last_error: str
+    idempotency_key: str | None
+    concurrency_key: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,80 @@ class NewItem:
     success_criteria: str
     run_id: str | None = None
     max_attempts: int = 3
+    due_at_kst: str = "-"
+    notes: str = ""
+    not_before_ms: int | None = None
+    idempotency_key: str | None = None
+    """The same key again is the same item."""
+    concurrency_key: str | None = None
+    """Of the items with one key, only so many are under way at the same time as its limit says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which items are meant; what is None does not matter."""
+
+    status: ItemStatus | None = None
+    priority: str | None = None
+    owner: str | None = None
+    created_before_ms: int | None = None
+    text: str | None = None
+    """Stands in id, task, criteria or notes, whatever the case of its letters."""
+
+
+Place = tuple[int, int]
+"""Where an item stands in the queue's order: its rank, and its number among all items of this database."""
+FIRST: Place = (-1, -1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Nothing is claimed while it lasts."""
+
+    paused_by: str
+    reason: str
+    since_ms: int
+    until_ms: int | None
+    """None: until somebody resumes."""
+
+    def lasts(self, now_ms: int) -> bool:
+        """Say whether it has not ended by itself."""
+        return self.until_ms is None or self.until_ms > now_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """A concurrency key, its limit, and how far it is used."""
+
+    key: str
+    most: int
+    held: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandRow:
+    """A row of a Markdown queue on its way into the database."""
+
+    id: str
+    status: ItemStatus
+    priority: str
+    task: str
+    success_criteria: str
+    owner_session: str
+    started_at_kst: str
+    started_ms: int | None
+    due_at_kst: str
+    notes: str
+    not_before_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Because:
+    """One reason why an item stands as it does."""
+
+    code: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,16 @@ class QueueOptions:
     """Leases, attempts and back-off."""
 
     lease_seconds: int = 20
-    """How long a claim holds without a heartbeat."""
+    """How long the claim of an Interlock worker, which beats every few seconds, holds without a heartbeat."""
+    external_lease_seconds: int = 900
+    """The same for a session outside, which beats when it comes to it."""
     max_attempts: int = 3
     """How often an item is tried before it is FAILED."""
     backoff_seconds: tuple[int, ...] = (60, 180, 600)
     """How long a retried item waits, by the number of attempts before."""
+
+    stale_minutes: int = 60
+    """After how long an item is given up that was claimed by a tool that takes no leases."""
 
     def backoff_ms(self, attempts: int) -> int:
         """Return the wait before the next attempt, in milliseconds."""

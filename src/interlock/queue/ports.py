@@ -2,61 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from interlock.queue.models import Executor, Held, Item, ItemStatus, NewItem, WorkerProcess
+from interlock.queue.models import (
+    Concurrency,
+    Executor,
+    Filter,
+    HandRow,
+    Held,
+    Item,
+    ItemStatus,
+    NewItem,
+    Pause,
+    Place,
+    WorkerProcess,
+)
 
 
 class ItemStore(Protocol):
-    """Reads and writes items inside the transaction that is open; every write is a compare-and-set."""
+    """Reads and writes items inside the transaction that is open.
 
-    def add(self, new: NewItem) -> Item:
-        """Insert a PENDING, claimable item under the next ORCH number."""
+    Every write is a compare-and-set: it returns the item as it is then, or None where it was not as expected.
+    """
+
+    def add(self, new: NewItem) -> tuple[Item, bool]:
+        """Insert a PENDING item under the next ORCH number; or find the one with its idempotency key (False)."""
         ...
 
     def get(self, item_id: str) -> Item | None:
-        """Return an item, its row locked where the database locks rows."""
+        """Return an item."""
         ...
 
-    def list(self, *, status: ItemStatus | None, limit: int) -> Sequence[Item]:
-        """List items in the order in which they would be claimed."""
+    def page(self, which: Filter, after: Place, limit: int) -> Sequence[tuple[Item, Place]]:
+        """List items behind a place, in the order in which they would be claimed, each with its place."""
         ...
 
     def counts(self) -> Mapping[str, int]:
-        """Count items by status."""
+        """Count items by status, without looking at them."""
         ...
 
     def claim(self, executor: Executor, owner_session: str, lease_ms: int) -> Item | None:
-        """Lease the oldest claimable item of the highest priority, or return None."""
+        """Lease the oldest claimable item of the highest priority, unless the queue is paused."""
         ...
 
     def hold(self, item_id: str, fence: int) -> bool:
         """Say whether the item is held under this fence, and keep it so until the transaction ends."""
         ...
 
+    def beat(self, item_id: str, fence: int) -> Item | None:
+        """Renew one lease."""
+        ...
+
     def renew(self, owner_session: str) -> Mapping[str, int]:
         """Renew every lease of one holder; returns the ids still held with their fences."""
         ...
 
-    def end(self, item_id: str, fence: int, status: ItemStatus, last_error: str) -> bool:
-        """Move a held item to DONE or FAILED."""
+    def end(
+        self, item_id: str, fence: int, status: ItemStatus, *, last_error: str, note: str, beat: int | None
+    ) -> Item | None:
+        """Move a held item to DONE or FAILED; `beat` makes it conditional on silence."""
         ...
 
-    def give_back(self, item_id: str, fence: int, *, beat: int | None, burn: bool) -> bool:
-        """Make a held item claimable again; `burn` counts the attempt, `beat` makes it conditional on silence."""
+    def give_back(
+        self,
+        item_id: str,
+        fence: int,
+        *,
+        beat: int | None,
+        burn: bool,
+        not_before_ms: int | None = None,
+        note: str = "",
+        last_error: str = "",
+    ) -> Item | None:
+        """Make a held item PENDING again; `burn` counts the attempt, `beat` makes it conditional on silence."""
         ...
 
-    def park(self, item_id: str, seen: Item, status: ItemStatus, note: str, waits_for: str | None) -> bool:
+    def park(self, seen: Item, status: ItemStatus, note: str, waits_for: str | None) -> Item | None:
         """Move an item as it was seen to BLOCKED or PENDING by an operator's word; the holder loses it."""
         ...
 
-    def requeue(self, item_id: str, seen: Item, note: str, not_before_ms: int | None) -> bool:
-        """Make an ended item PENDING with one attempt more."""
+    def requeue(self, seen: Item, note: str, not_before_ms: int | None) -> Item | None:
+        """Make an item PENDING with one attempt more; the holder loses it."""
+        ...
+
+    def defer(self, seen: Item, note: str, not_before_ms: int | None) -> Item | None:
+        """Let a PENDING item wait until an instant, or no longer."""
+        ...
+
+    def rank(self, seen: Item, priority: str, note: str) -> Item | None:
+        """Give an item another priority."""
         ...
 
     def held(self) -> Sequence[Held]:
         """List everything that is IN_PROGRESS under a lease."""
+        ...
+
+    def unleased(self, started_before_ms: int) -> Sequence[Item]:
+        """List what is IN_PROGRESS without a lease since before an instant, or since nobody knows when."""
+        ...
+
+    def stale(self, started_before_ms: int) -> int:
+        """Count what is IN_PROGRESS since before an instant."""
         ...
 
     def due(self, now_ms: int) -> bool:
@@ -65,6 +112,46 @@ class ItemStore(Protocol):
 
     def promote(self, now_ms: int) -> int:
         """Make items claimable whose `not_before` has passed; returns how many."""
+        ...
+
+    def before(self, item: Item) -> int:
+        """Count the claimable items that go before this one, up to 1,000."""
+        ...
+
+    def settle(self, concurrency_key: str) -> None:
+        """Make the first items of a key claimable, as many as its limit leaves room for, and no others."""
+        ...
+
+    def set_concurrency(self, key: str, most: int) -> None:
+        """Set a key's limit."""
+        ...
+
+    def concurrencies(self) -> Sequence[Concurrency]:
+        """List the keys with their limits."""
+        ...
+
+    def holders(self, key: str) -> Sequence[tuple[str, str]]:
+        """List who holds items of a key: item id and owner, at most 20."""
+        ...
+
+    def pause(self) -> Pause | None:
+        """Return the pause that was set, also when it has ended by itself."""
+        ...
+
+    def set_pause(self, pause: Pause | None) -> None:
+        """Pause the queue, or let it go on."""
+        ...
+
+    def take_in(self, rows: Collection[HandRow]) -> Sequence[str]:
+        """Insert rows whose ids are not there; returns their ids."""
+        ...
+
+    def take_over(self, row: HandRow) -> bool:
+        """Replace a hand-written item by a row of the same id; False where it belongs to a run."""
+        ...
+
+    def retries(self) -> int:
+        """Count the retries ever made, by operators and by the rescuer."""
         ...
 
     def register(self, worker: WorkerProcess) -> None:

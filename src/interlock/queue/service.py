@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from interlock.kernel.clock import Clock
-from interlock.kernel.events import Emit
-from interlock.queue.errors import AttemptsExhausted, ItemNotFound, ItemStateConflict, LeaseLost
+from interlock.kernel.errors import Invalid
+from interlock.kernel.events import Emit, Event
+from interlock.queue.errors import AttemptsExhausted, IdempotencyKeyReused, ItemNotFound, ItemStateConflict, LeaseLost
 from interlock.queue.events import (
+    ConcurrencySet,
     ItemAdded,
     ItemCancelled,
     ItemClaimed,
@@ -16,12 +19,34 @@ from interlock.queue.events import (
     ItemFailed,
     ItemReleased,
     ItemReplanned,
+    ItemReprioritised,
     ItemRescued,
     ItemRetried,
+    ItemReturned,
+    ItemSnoozed,
+    QueuePaused,
+    QueueResumed,
 )
-from interlock.queue.models import MAY_BECOME, Executor, Item, ItemKind, ItemStatus, NewItem
+from interlock.queue.explain import Facts, because
+from interlock.queue.models import (
+    FIRST,
+    MAY_BECOME,
+    Because,
+    Executor,
+    Filter,
+    Item,
+    ItemKind,
+    ItemStatus,
+    NewItem,
+    Pause,
+)
 from interlock.queue.options import QueueOptions
 from interlock.queue.ports import ItemOwner, ItemStore
+from interlock.queue.words import checked_line, checked_new, checked_owner, checked_priority
+
+EVERYTHING = Filter()
+_ENDED = {ItemStatus.DONE, ItemStatus.FAILED}
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +58,67 @@ class Queue:
     emit: Emit
     now: Clock
     wake: Callable[[], None]
+    attempt: Callable[[], AbstractContextManager[None]]
+    """Undoes what is done inside if it raises; the transaction goes on."""
     options: QueueOptions
 
+    # --- what there is ------------------------------------------------------------------------------------------------
+
     def add(self, new: NewItem) -> Item:
-        """Put an item on the queue."""
-        item = self.store.add(new)
-        self.emit(
+        """Put an item on the queue; with an idempotency key that is known, return the item that has it."""
+        item, made = self.store.add(checked_new(new))
+        if not made:
+            if (item.task, item.success_criteria) != (new.task, new.success_criteria):
+                raise IdempotencyKeyReused(f"the idempotency key belongs to {item.id}, which is another task")
+            return item
+        self._moved(
+            item,
             ItemAdded(
                 subject=item.id,
                 item_kind=item.kind.value,
                 executor=item.executor.value,
                 priority=item.priority,
                 run_id=item.run_id,
-            )
+            ),
         )
-        self.wake()
         return item
 
     def get(self, item_id: str) -> Item:
         """Return an item; raises `ItemNotFound`."""
-        item = self.store.get(item_id)
+        item = self.store.get(item_id) if item_id.isprintable() else None
         if item is None:
-            raise ItemNotFound(f"there is no item {item_id[:64]!a}")
+            raise ItemNotFound(f"Row id not found: {item_id[:64]}")
         return item
 
-    def list(self, *, status: ItemStatus | None = None, limit: int = 100) -> Sequence[Item]:
+    def list(self, which: Filter = EVERYTHING, *, limit: int = 100) -> Sequence[Item]:
         """List items in the order in which they would be claimed."""
-        return self.store.list(status=status, limit=limit)
+        return [item for item, _ in self.store.page(which, FIRST, limit)]
 
     def counts(self) -> Mapping[str, int]:
         """Count items by status; every status is there."""
         return {status.value: 0 for status in ItemStatus} | dict(self.store.counts())
 
-    def claim(self, executor: Executor, owner_session: str) -> Item | None:
+    def explain(self, item_id: str) -> Sequence[Because]:
+        """Say why an item waits, runs or stands still; the deciding reason first."""
+        item = self.get(item_id)
+        limits = {each.key: each.most for each in self.store.concurrencies()} if item.concurrency_key else {}
+        return because(
+            Facts(
+                item=item,
+                now_ms=self.now(),
+                pause=self.paused(),
+                before=self.store.before(item),
+                most=limits.get(item.concurrency_key or ""),
+                holders=self.store.holders(item.concurrency_key) if item.concurrency_key else (),
+            )
+        )
+
+    # --- for who works on items ---------------------------------------------------------------------------------------
+
+    def claim(self, executor: Executor, owner_session: str, *, lease_seconds: int | None = None) -> Item | None:
         """Lease the oldest item of the highest priority, or return None."""
-        item = self.store.claim(executor, owner_session, self.options.lease_seconds * 1000)
+        ordinary = self.options.lease_seconds if executor is Executor.INTERLOCK else self.options.external_lease_seconds
+        item = self.store.claim(executor, checked_owner(owner_session), (lease_seconds or ordinary) * 1000)
         if item is None:
             return None
         self._owner(item).claimed(item)
@@ -79,120 +130,121 @@ class Queue:
     def hold(self, item_id: str, fence: int) -> None:
         """Make sure that the item is still held under this fence; raises `LeaseLost`."""
         if not self.store.hold(item_id, fence):
-            raise LeaseLost(f"{item_id} is not held under fence {fence} any more")
+            raise _lost(item_id, fence)
+
+    def heartbeat(self, item_id: str, fence: int) -> Item:
+        """Renew one lease; raises `LeaseLost`. Not an event."""
+        return self._held(self.store.beat(item_id, fence), item_id, fence)
 
     def renew(self, owner_session: str) -> Mapping[str, int]:
         """Renew every lease of one holder; returns what it still holds (id → fence). Not an event."""
         return self.store.renew(owner_session)
 
-    def complete(self, item_id: str, fence: int) -> Item:
+    def complete(self, item_id: str, fence: int, *, notes: str = "") -> Item:
         """Finish a held item."""
-        if not self.store.end(item_id, fence, ItemStatus.DONE, ""):
-            raise LeaseLost(f"{item_id} is not held under fence {fence} any more")
-        item = self.get(item_id)
+        note = checked_line(notes, "notes")
+        item = self._held(
+            self.store.end(item_id, fence, ItemStatus.DONE, last_error="", note=note, beat=None), item_id, fence
+        )
         self._owner(item).completed(item)
-        self.emit(ItemCompleted(subject=item.id, owner_session=item.owner_session, fence=fence))
+        self._moved(
+            item,
+            ItemCompleted(
+                subject=item.id, owner_session=item.owner_session, fence=fence, duration_ms=self._duration(item)
+            ),
+        )
         return item
 
-    def fail(self, item_id: str, fence: int, *, reason: str, message: str) -> Item:
-        """End a held item as FAILED."""
-        if not self.store.end(item_id, fence, ItemStatus.FAILED, message):
-            raise LeaseLost(f"{item_id} is not held under fence {fence} any more")
-        item = self.get(item_id)
-        self._owner(item).failed(item, reason, message)
-        self.emit(ItemFailed(subject=item.id, fence=fence, reason=reason))
+    def fail(
+        self, item_id: str, fence: int, *, reason: str, message: str, transient: bool = False, notes: str = ""
+    ) -> Item:
+        """End a held item as FAILED; a transient failure is tried again after the back-off, while attempts last."""
+        note = checked_line(notes, "notes")
+        seen = self.get(item_id)
+        if transient and seen.attempt_count + 1 < seen.max_attempts:
+            return self._return(seen, fence, reason=reason, message=message, note=note)
+        item = self._held(
+            self.store.end(item_id, fence, ItemStatus.FAILED, last_error=message, note=note, beat=None), item_id, fence
+        )
+        self._failed(item, reason, message)
         return item
 
-    def release(self, item_id: str, fence: int) -> Item:
+    def _return(self, seen: Item, fence: int, *, reason: str, message: str, note: str) -> Item:
+        not_before = self._later(seen)
+        marker = _joined(note, _not_before(not_before))
+        item = self._held(
+            self.store.give_back(
+                seen.id, fence, beat=None, burn=True, not_before_ms=not_before, note=marker, last_error=message
+            ),
+            seen.id,
+            fence,
+        )
+        self._owner(item).given_back(item, reason)
+        self._moved(
+            item,
+            ItemReturned(
+                subject=item.id, fence=item.fence, attempt=item.attempt_count, reason=reason, not_before_ms=not_before
+            ),
+        )
+        return item
+
+    def release(self, item_id: str, fence: int, *, notes: str = "") -> Item:
         """Give a held item back; no attempt is used up, and the old holder is shut out."""
-        if not self.store.give_back(item_id, fence, beat=None, burn=False):
-            raise LeaseLost(f"{item_id} is not held under fence {fence} any more")
-        item = self.get(item_id)
+        note = checked_line(notes, "notes")
+        item = self._held(self.store.give_back(item_id, fence, beat=None, burn=False, note=note), item_id, fence)
         self._owner(item).given_back(item, "released")
-        self.emit(ItemReleased(subject=item.id, fence=item.fence))
-        self.wake()
+        self._moved(item, ItemReleased(subject=item.id, fence=item.fence))
         return item
+
+    # --- the rescuer --------------------------------------------------------------------------------------------------
 
     def rescue(self, seen: Item, *, reason: str) -> Item | None:
-        """Take an item from a holder that was seen dead; None if it moved or gave a sign of life meanwhile."""
+        """Take an item from a holder that was seen dead; None if it moved or gave a sign of life meanwhile.
+
+        What an Interlock worker held goes on at once with the next one: the work did not fail, its worker did. What a
+        session outside held comes back after the back-off, as that session may yet find its way back.
+        """
         if seen.attempt_count + 1 >= seen.max_attempts:
             return self._give_up(seen, reason)
-        if not self.store.give_back(seen.id, seen.fence, beat=seen.beat, burn=True):
+        not_before = None if seen.executor is Executor.INTERLOCK else self._later(seen)
+        note = "" if not_before is None else _not_before(not_before)
+        item = self.store.give_back(seen.id, seen.fence, beat=seen.beat, burn=True, not_before_ms=not_before, note=note)
+        if item is None:
             return None
-        item = self.get(seen.id)
         self._owner(item).given_back(item, reason)
-        self.emit(
+        self._moved(
+            item,
             ItemRescued(
                 subject=item.id,
                 fence=item.fence,
                 attempt=item.attempt_count,
                 reason=reason,
                 lost_owner=seen.owner_session,
-            )
+                not_before_ms=not_before,
+            ),
         )
-        self.wake()
         return item
 
     def _give_up(self, seen: Item, reason: str) -> Item | None:
         message = f"its worker was lost ({reason}) in attempt {seen.attempt_count + 1} of {seen.max_attempts}"
-        still = self.store.get(seen.id)
-        if (
-            still is None
-            or still.beat != seen.beat
-            or not self.store.end(seen.id, seen.fence, ItemStatus.FAILED, message)
-        ):
-            return None
-        item = self.get(seen.id)
-        self._owner(item).failed(item, "attempts_exhausted", message)
-        self.emit(ItemFailed(subject=item.id, fence=item.fence, reason="attempts_exhausted"))
+        item = self.store.end(seen.id, seen.fence, ItemStatus.FAILED, last_error=message, note="", beat=seen.beat)
+        if item is not None:
+            self._failed(item, "attempts_exhausted", message)
         return item
 
-    def cancel(self, item_id: str, *, reason: str = "") -> Item:
-        """Stop an item: it becomes BLOCKED, its holder loses it, its run is cancelled."""
-        seen = self.get(item_id)
-        if not MAY_BECOME.allows(seen.status, ItemStatus.BLOCKED):
-            raise ItemStateConflict(f"cannot cancel terminal item: {seen.id} ({seen.status.value})")
-        note = f"cancelled_by_operator: {reason}" if reason else "cancelled_by_operator"
-        self._must(self.store.park(seen.id, seen, ItemStatus.BLOCKED, note, None), seen)
-        item = self.get(seen.id)
-        self._owner(item).cancelled(item, "cancelled_by_operator", reason)
-        self.emit(ItemCancelled(subject=item.id, previous_status=seen.status.value, fence=item.fence))
-        return item
+    def lost(self, *, stale_minutes: int | None = None) -> Sequence[tuple[Item, str]]:
+        """List what nobody can be working on any more, by the database's clock, each with the reason.
 
-    def replan(self, item_id: str, notes: str) -> Item:
-        """Send an item back to planning: IN_PROGRESS becomes BLOCKED, everything else PENDING.
-
-        The item of a run then waits for a new approved draft: the old run never runs again.
+        A single look can not know a stopped clock from a dead worker; so an Interlock worker, which beats every few
+        seconds, is given one lease more.
         """
-        seen = self.get(item_id)
-        status = ItemStatus.BLOCKED if seen.status is ItemStatus.IN_PROGRESS else ItemStatus.PENDING
-        waits_for = "approval" if seen.kind is ItemKind.RUN else None
-        self._must(self.store.park(seen.id, seen, status, f"replan:{notes.strip()}", waits_for), seen)
-        item = self.get(seen.id)
-        self._owner(item).cancelled(item, "replanned", notes.strip())
-        self.emit(
-            ItemReplanned(
-                subject=item.id, previous_status=seen.status.value, status=item.status.value, fence=item.fence
-            )
-        )
-        self.wake()
-        return item
-
-    def retry(self, item_id: str, *, backoff: bool = True) -> Item:
-        """Give a FAILED item another attempt."""
-        seen = self.get(item_id)
-        if seen.attempt_count + 1 > seen.max_attempts:
-            raise AttemptsExhausted(f"max attempts reached: {seen.id} ({seen.attempt_count}/{seen.max_attempts})")
-        if seen.status is not ItemStatus.FAILED:
-            raise ItemStateConflict(f"retry allowed only for FAILED items: {seen.id} ({seen.status.value})")
-        not_before = self.now() + self.options.backoff_ms(seen.attempt_count) if backoff else None
-        note = f"retry_not_before={not_before // 1000}" if not_before else "retry_requested"
-        self._must(self.store.requeue(seen.id, seen, note, not_before), seen)
-        item = self.get(seen.id)
-        self._owner(item).retried(item)
-        self.emit(ItemRetried(subject=item.id, attempt=item.attempt_count + 1, not_before_ms=not_before))
-        self.wake()
-        return item
+        now, minutes = self.now(), self.options.stale_minutes if stale_minutes is None else stale_minutes
+        expired = [
+            (each.item, "lease_expired")
+            for each in self.store.held()
+            if (each.item.lease_until_ms or 0) + _grace(each.item) <= now
+        ]
+        return [*expired, *((item, "stale") for item in self.store.unleased(now - minutes * _MINUTE_MS))]
 
     def promote(self) -> int:
         """Make items claimable whose time has come; returns how many. Not an event: nothing was decided."""
@@ -201,14 +253,196 @@ class Queue:
             self.wake()
         return promoted
 
-    def _must(self, done: bool, seen: Item) -> None:  # noqa: FBT001 - a compare-and-set's answer
-        if not done:
+    # --- for operators ------------------------------------------------------------------------------------------------
+
+    def cancel(self, item_id: str, *, reason: str = "", seen: Item | None = None) -> Item:
+        """Stop an item: it becomes BLOCKED, its holder loses it, its run is cancelled."""
+        reason = checked_line(reason, "reason")
+        seen = seen or self.get(item_id)
+        if not MAY_BECOME.allows(seen.status, ItemStatus.BLOCKED):
+            raise ItemStateConflict(f"cannot cancel terminal item: {seen.id} ({seen.status.value})")
+        note = f"cancelled_by_operator: {reason}" if reason else "cancelled_by_operator"
+        item = self._as_seen(self.store.park(seen, ItemStatus.BLOCKED, note, None), seen)
+        self._owner(item).cancelled(item, "cancelled_by_operator", reason)
+        self._moved(
+            item,
+            ItemCancelled(subject=item.id, previous_status=seen.status.value, fence=item.fence, reason=reason),
+        )
+        return item
+
+    def replan(self, item_id: str, notes: str, *, seen: Item | None = None) -> Item:
+        """Send an item back to planning: IN_PROGRESS becomes BLOCKED, everything else PENDING.
+
+        The item of a run then waits for a new approved draft: the old run never runs again.
+        """
+        notes = checked_line(notes, "notes")
+        if not notes:
+            raise Invalid("the notes are blank", hint="say what has to be planned anew: --notes TEXT")
+        seen = seen or self.get(item_id)
+        status = ItemStatus.BLOCKED if seen.status is ItemStatus.IN_PROGRESS else ItemStatus.PENDING
+        waits_for = "approval" if seen.kind is ItemKind.RUN else None
+        item = self._as_seen(self.store.park(seen, status, f"replan:{notes}", waits_for), seen)
+        self._owner(item).cancelled(item, "replanned", notes)
+        self._moved(
+            item,
+            ItemReplanned(
+                subject=item.id,
+                previous_status=seen.status.value,
+                status=item.status.value,
+                fence=item.fence,
+                notes=notes,
+            ),
+        )
+        return item
+
+    def retry(self, item_id: str, *, reason: str = "", backoff: bool = True, seen: Item | None = None) -> Item:
+        """Give an item that FAILED, or whose holder was lost, another attempt."""
+        reason = checked_line(reason, "reason")
+        seen = seen or self.get(item_id)
+        if seen.attempt_count >= seen.max_attempts:
+            raise AttemptsExhausted(f"max attempts reached: {seen.id} ({seen.attempt_count}/{seen.max_attempts})")
+        timed_out = self._timed_out(seen)
+        if seen.status is not ItemStatus.FAILED and not timed_out:
+            raise ItemStateConflict(
+                f"retry allowed only for FAILED or timed-out IN_PROGRESS in db mode: {seen.id} ({seen.status.value})"
+            )
+        not_before = self._later(seen) if backoff else None
+        marker = "retry_requested" if not_before is None else _not_before(not_before)
+        item = self._as_seen(self.store.requeue(seen, _joined(reason and f"retry: {reason}", marker), not_before), seen)
+        if timed_out:
+            self._owner(item).given_back(item, "lease_expired")
+        else:
+            self._owner(item).retried(item)
+        self._moved(
+            item,
+            ItemRetried(subject=item.id, attempt=item.attempt_count + 1, not_before_ms=not_before, reason=reason),
+        )
+        return item
+
+    def snooze(self, item_id: str, until_ms: int | None, *, reason: str = "") -> Item:
+        """Let a PENDING item wait until an instant; None lets it go on now."""
+        reason = checked_line(reason, "reason")
+        seen = self.get(item_id)
+        if seen.status is not ItemStatus.PENDING or seen.waits_for == "approval":
+            raise ItemStateConflict(f"only a PENDING item can be snoozed: {seen.id} ({seen.status.value})")
+        until_ms = until_ms if until_ms is not None and until_ms > self.now() else None
+        item = self._as_seen(self.store.defer(seen, reason and f"snooze: {reason}", until_ms), seen)
+        self._moved(item, ItemSnoozed(subject=item.id, not_before_ms=until_ms, reason=reason))
+        return item
+
+    def reprioritise(self, item_id: str, priority: str, *, reason: str = "", seen: Item | None = None) -> Item:
+        """Give an item another priority; what is DONE keeps the one that it had."""
+        reason, priority = checked_line(reason, "reason"), checked_priority(priority)
+        seen = seen or self.get(item_id)
+        if seen.status is ItemStatus.DONE:
+            raise ItemStateConflict(f"cannot reprioritise a finished item: {seen.id} (DONE)")
+        if seen.priority == priority:
+            return seen
+        note = reason and f"{seen.priority}->{priority}: {reason}"
+        item = self._as_seen(self.store.rank(seen, priority, note), seen)
+        self._moved(
+            item,
+            ItemReprioritised(subject=item.id, previous_priority=seen.priority, priority=priority, reason=reason),
+        )
+        return item
+
+    def pause(self, by: str, *, reason: str, until_ms: int | None = None) -> Pause:
+        """Let nothing be claimed, until an instant or until somebody resumes; what is held goes on."""
+        reason = checked_line(reason, "reason")
+        if not reason:
+            raise Invalid("the reason is blank", hint="say why nothing may start: --reason TEXT")
+        now = self.now()
+        if until_ms is not None and until_ms <= now:
+            raise Invalid("the pause would have ended already")
+        pause = Pause(paused_by=by, reason=reason, since_ms=now, until_ms=until_ms)
+        self.store.set_pause(pause)
+        self.emit(QueuePaused(subject="queue", reason=reason, until_ms=until_ms))
+        return pause
+
+    def paused(self) -> Pause | None:
+        """Return the pause that lasts now."""
+        pause = self.store.pause()
+        return pause if pause is not None and pause.lasts(self.now()) else None
+
+    def resume(self) -> bool:
+        """Let items be claimed again; False where nothing stood against it."""
+        paused = self.paused() is not None
+        self.store.set_pause(None)
+        if paused:
+            self.emit(QueueResumed(subject="queue"))
+        self.wake()
+        return paused
+
+    def limit(self, concurrency_key: str, most: int) -> None:
+        """Set how many items of a concurrency key may be under way at the same time."""
+        key = checked_owner(concurrency_key, "concurrency key")
+        if not 0 <= most <= 1_000_000:
+            raise Invalid(f"a limit is from 0 to 1000000, not {most}")
+        self.store.set_concurrency(key, most)
+        self.store.settle(key)
+        self.emit(ConcurrencySet(subject=key, most=most))
+        self.wake()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _moved(self, item: Item, event: Event) -> None:
+        """Tell what happened; where the item counts towards a limit, let the next one of its key begin."""
+        if item.concurrency_key is not None:
+            self.store.settle(item.concurrency_key)
+        self.emit(event)
+        if item.status not in _ENDED or item.concurrency_key is not None:
+            self.wake()
+
+    def _failed(self, item: Item, reason: str, message: str) -> None:
+        self._owner(item).failed(item, reason, message)
+        self._moved(
+            item, ItemFailed(subject=item.id, fence=item.fence, reason=reason, duration_ms=self._duration(item))
+        )
+
+    def _later(self, seen: Item) -> int:
+        return self.now() + self.options.backoff_ms(seen.attempt_count)
+
+    def _duration(self, item: Item) -> int | None:
+        return None if item.started_ms is None else max(0, self.now() - item.started_ms)
+
+    def _timed_out(self, seen: Item) -> bool:
+        if seen.status is not ItemStatus.IN_PROGRESS:
+            return False
+        if seen.lease_until_ms is not None:
+            return seen.lease_until_ms <= self.now()
+        return (seen.started_ms or 0) <= self.now() - self.options.stale_minutes * _MINUTE_MS
+
+    def _held(self, item: Item | None, item_id: str, fence: int) -> Item:
+        if item is None:
+            self.get(item_id)
+            raise _lost(item_id, fence)
+        return item
+
+    def _as_seen(self, item: Item | None, seen: Item) -> Item:
+        if item is None:
             raise ItemStateConflict(
                 f"{seen.id} changed while this was done", hint="look at it again and repeat what you still want"
             )
+        return item
 
     def _owner(self, item: Item) -> ItemOwner:
         return self.owner if item.run_id is not None else _NOBODY
+
+
+def _lost(item_id: str, fence: int) -> LeaseLost:
+    return LeaseLost(f"{item_id} is not held under fence {fence} any more")
+
+
+def _grace(item: Item) -> int:
+    return item.lease_ms if item.executor is Executor.INTERLOCK else 0
+
+
+def _not_before(ms: int) -> str:
+    return f"retry_not_before={ms // 1000}"
+
+
+def _joined(*notes: str) -> str:
+    return " | ".join(note for note in notes if note)
 
 
 class _Nobody:

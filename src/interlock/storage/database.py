@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +47,20 @@ class Transaction:
     def run(self, query: str, **values: Value) -> int:
         """Run a named statement and return how many rows it changed."""
         return self._execute(self._queries[query], values)[1]
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """Undo what is done inside, state and events, if it raises; the transaction itself goes on."""
+        before = len(self.leaves)
+        self._execute("SAVEPOINT attempt", {})
+        try:
+            yield
+        except BaseException:
+            self._execute("ROLLBACK TO SAVEPOINT attempt", {})
+            del self.leaves[before:]
+            raise
+        finally:
+            self._execute("RELEASE SAVEPOINT attempt", {})
 
     def emit(self, event: Event) -> None:
         """Take an event; it is written after all state, when the transaction commits."""

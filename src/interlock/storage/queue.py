@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from interlock.queue.history import entry, item_of
 from interlock.queue.models import (
     PRIORITY_RANK,
+    Concurrency,
     Executor,
+    Filter,
+    HandRow,
     Held,
     Item,
     ItemKind,
     ItemStatus,
     NewItem,
+    Pause,
+    Place,
     WorkerProcess,
 )
-from interlock.storage.database import Row, Transaction
+from interlock.storage.database import Database, Row, Transaction, Value
 
 _KST = timedelta(hours=9)
 _OTHER_RANK = 99
+_OURS = "ORCH-"
+_PAGE = 200
 
 
 def kst(ms: int) -> str:
@@ -39,46 +48,83 @@ class StoredItems:
 
     transaction: Transaction
 
-    def add(self, new: NewItem) -> Item:
-        """Insert a PENDING, claimable item under the next ORCH number."""
+    def add(self, new: NewItem) -> tuple[Item, bool]:
+        """Insert a PENDING item under the next ORCH number; or find the one with its idempotency key (False)."""
+        known = self._with_key(new.idempotency_key)
+        if known is not None:
+            return known, False
         number = self.transaction.one("item_number")
-        item_id = f"ORCH-{number['value'] if number else 0:03d}"
+        item_id = f"{_OURS}{number['value'] if number else 0:03d}"
+        if new.idempotency_key is not None and not self.transaction.run(
+            "item_key_take", key=new.idempotency_key, item_id=item_id
+        ):  # another transaction was faster, and has committed by now
+            known = self._with_key(new.idempotency_key)
+            if known is not None:
+                return known, False
+        return self._insert(item_id, new), True
+
+    def _with_key(self, key: str | None) -> Item | None:
+        row = self.transaction.one("item_key_get", key=key) if key is not None else None
+        return self.get(row["item_id"]) if row else None
+
+    def _insert(self, item_id: str, new: NewItem) -> Item:
         now = self.transaction.now()
-        self.transaction.run(
+        not_before = new.not_before_ms if new.not_before_ms is not None and new.not_before_ms > now else None
+        keyed = new.concurrency_key is not None and not_before is None
+        if new.concurrency_key is not None:
+            self.transaction.run("concurrency_add", key=new.concurrency_key, most=1)
+        row = self.transaction.one(
             "item_insert",
             id=item_id,
             priority=new.priority,
             rank=PRIORITY_RANK.get(new.priority, _OTHER_RANK),
             task=new.task,
             success_criteria=new.success_criteria,
+            due_at_kst=new.due_at_kst,
+            notes=new.notes,
             now=now,
             now_kst=kst(now),
             kind=new.kind.value,
             executor=new.executor.value,
             run_id=new.run_id,
             max_attempts=new.max_attempts,
+            idempotency_key=new.idempotency_key,
+            concurrency_key=new.concurrency_key,
+            not_before_ms=not_before,
+            claimable=int(not_before is None and not keyed),
+            waits_for="limit" if keyed else None,
         )
-        item = self.get(item_id)
-        if item is None:
+        if row is None:
             raise RuntimeError(f"{item_id} was inserted and is not there")
-        return item
+        return _item(row)
 
     def get(self, item_id: str) -> Item | None:
         """Return an item."""
         row = self.transaction.one("item_get", id=item_id)
         return _item(row) if row else None
 
-    def list(self, *, status: ItemStatus | None, limit: int) -> Sequence[Item]:
-        """List items in the order in which they would be claimed."""
-        rows = self.transaction.all("item_list", status=status.value if status else None, limit=limit)
-        return [_item(row) for row in rows]
+    def page(self, which: Filter, after: Place, limit: int) -> Sequence[tuple[Item, Place]]:
+        """List items behind a place, in the order in which they would be claimed, each with its place."""
+        open_only = which.status is not None and which.status is not ItemStatus.DONE
+        rows = self.transaction.all(
+            "item_list_open" if open_only else "item_list",
+            status=which.status.value if which.status else None,
+            priority=which.priority,
+            owner=which.owner,
+            created_before=which.created_before_ms,
+            text=which.text,
+            after_rank=after[0],
+            after_seq=after[1],
+            limit=limit,
+        )
+        return [(_item(row), (row["rank"], row["seq"])) for row in rows]
 
     def counts(self) -> Mapping[str, int]:
-        """Count items by status."""
+        """Count items by status, without looking at them."""
         return {row["status"]: row["items"] for row in self.transaction.all("item_counts")}
 
     def claim(self, executor: Executor, owner_session: str, lease_ms: int) -> Item | None:
-        """Lease the oldest claimable item of the highest priority, or return None."""
+        """Lease the oldest claimable item of the highest priority, unless the queue is paused."""
         now = self.transaction.now()
         row = self.transaction.one(
             "item_claim",
@@ -94,26 +140,60 @@ class StoredItems:
         """Say whether the item is held under this fence, and keep it so until the transaction ends."""
         return self.transaction.one("item_hold", id=item_id, fence=fence) is not None
 
+    def beat(self, item_id: str, fence: int) -> Item | None:
+        """Renew one lease."""
+        row = self.transaction.one("item_beat", id=item_id, fence=fence, now=self.transaction.now())
+        return _item(row) if row else None
+
     def renew(self, owner_session: str) -> Mapping[str, int]:
         """Renew every lease of one holder; returns the ids still held with their fences."""
         rows = self.transaction.all("item_renew", owner_session=owner_session, now=self.transaction.now())
         return {row["id"]: row["fence"] for row in rows}
 
-    def end(self, item_id: str, fence: int, status: ItemStatus, last_error: str) -> bool:
+    def end(
+        self, item_id: str, fence: int, status: ItemStatus, *, last_error: str, note: str, beat: int | None
+    ) -> Item | None:
         """Move a held item to DONE or FAILED."""
-        return self._write("item_end", id=item_id, fence=fence, status=status.value, last_error=last_error)
-
-    def give_back(self, item_id: str, fence: int, *, beat: int | None, burn: bool) -> bool:
-        """Make a held item claimable again."""
         return self._write(
-            "item_give_back", id=item_id, fence=fence, burn=int(burn), any_beat=int(beat is None), beat=beat or 0
+            "item_end",
+            id=item_id,
+            fence=fence,
+            status=status.value,
+            last_error=last_error,
+            note=note,
+            any_beat=int(beat is None),
+            beat=beat or 0,
         )
 
-    def park(self, item_id: str, seen: Item, status: ItemStatus, note: str, waits_for: str | None) -> bool:
+    def give_back(
+        self,
+        item_id: str,
+        fence: int,
+        *,
+        beat: int | None,
+        burn: bool,
+        not_before_ms: int | None = None,
+        note: str = "",
+        last_error: str = "",
+    ) -> Item | None:
+        """Make a held item PENDING again."""
+        return self._write(
+            "item_give_back",
+            id=item_id,
+            fence=fence,
+            burn=int(burn),
+            any_beat=int(beat is None),
+            beat=beat or 0,
+            not_before_ms=not_before_ms,
+            note=note,
+            last_error=last_error,
+        )
+
+    def park(self, seen: Item, status: ItemStatus, note: str, waits_for: str | None) -> Item | None:
         """Move an item as it was seen by an operator's word."""
         return self._write(
             "item_park",
-            id=item_id,
+            id=seen.id,
             fence=seen.fence,
             seen_status=seen.status.value,
             status=status.value,
@@ -121,15 +201,32 @@ class StoredItems:
             waits_for=waits_for,
         )
 
-    def requeue(self, item_id: str, seen: Item, note: str, not_before_ms: int | None) -> bool:
-        """Make an ended item PENDING with one attempt more."""
+    def requeue(self, seen: Item, note: str, not_before_ms: int | None) -> Item | None:
+        """Make an item PENDING with one attempt more."""
         return self._write(
             "item_requeue",
-            id=item_id,
+            id=seen.id,
             fence=seen.fence,
+            beat=seen.beat,
             seen_status=seen.status.value,
             note=note,
             not_before_ms=not_before_ms,
+        )
+
+    def defer(self, seen: Item, note: str, not_before_ms: int | None) -> Item | None:
+        """Let a PENDING item wait until an instant, or no longer."""
+        return self._write("item_defer", id=seen.id, fence=seen.fence, note=note, not_before_ms=not_before_ms)
+
+    def rank(self, seen: Item, priority: str, note: str) -> Item | None:
+        """Give an item another priority."""
+        return self._write(
+            "item_rank",
+            id=seen.id,
+            fence=seen.fence,
+            seen_status=seen.status.value,
+            priority=priority,
+            rank=PRIORITY_RANK[priority],
+            note=note,
         )
 
     def held(self) -> Sequence[Held]:
@@ -145,13 +242,118 @@ class StoredItems:
             for row in self.transaction.all("item_held")
         ]
 
+    def unleased(self, started_before_ms: int) -> Sequence[Item]:
+        """List what is IN_PROGRESS without a lease since before an instant, or since nobody knows when."""
+        return [_item(row) for row in self.transaction.all("item_unleased", started_before=started_before_ms)]
+
+    def stale(self, started_before_ms: int) -> int:
+        """Count what is IN_PROGRESS since before an instant."""
+        row = self.transaction.one("item_stale_count", started_before=started_before_ms)
+        return int(row["items"]) if row else 0
+
     def due(self, now_ms: int) -> bool:
         """Say whether `promote` would find anything; only reads."""
         return self.transaction.one("item_due", now=now_ms) is not None
 
     def promote(self, now_ms: int) -> int:
         """Make items claimable whose `not_before` has passed."""
-        return self.transaction.run("item_promote", now=now_ms)
+        rows = self.transaction.all("item_promote", now=now_ms)
+        for key in sorted({row["concurrency_key"] for row in rows if row["concurrency_key"] is not None}):
+            self.settle(key)
+        return len(rows)
+
+    def before(self, item: Item) -> int:
+        """Count the claimable items that go before this one, up to 1,000."""
+        row = self.transaction.one(
+            "item_before",
+            id=item.id,
+            executor=item.executor.value,
+            rank=PRIORITY_RANK.get(item.priority, _OTHER_RANK),
+        )
+        return int(row["items"]) if row else 0
+
+    def settle(self, concurrency_key: str) -> None:
+        """Make the first items of a key claimable, as many as its limit leaves room for, and no others."""
+        row = self.transaction.one("concurrency_lock", key=concurrency_key)
+        if row is not None:
+            self.transaction.run("concurrency_lay_down", key=concurrency_key)
+            self.transaction.run("concurrency_take_up", key=concurrency_key, most=row["most"])
+
+    def set_concurrency(self, key: str, most: int) -> None:
+        """Set a key's limit."""
+        self.transaction.run("concurrency_set", key=key, most=most)
+
+    def concurrencies(self) -> Sequence[Concurrency]:
+        """List the keys with their limits."""
+        return [
+            Concurrency(key=row["key"], most=row["most"], held=row["held"], pending=row["pending"])
+            for row in self.transaction.all("concurrency_list")
+        ]
+
+    def holders(self, key: str) -> Sequence[tuple[str, str]]:
+        """List who holds items of a key: item id and owner, at most 20."""
+        return [(row["id"], row["owner_session"]) for row in self.transaction.all("concurrency_holders", key=key)]
+
+    def pause(self) -> Pause | None:
+        """Return the pause that was set, also when it has ended by itself."""
+        row = self.transaction.one("pause_get")
+        return (
+            Pause(paused_by=row["paused_by"], reason=row["reason"], since_ms=row["since_ms"], until_ms=row["until_ms"])
+            if row
+            else None
+        )
+
+    def set_pause(self, pause: Pause | None) -> None:
+        """Pause the queue, or let it go on."""
+        if pause is None:
+            self.transaction.run("pause_clear")
+        else:
+            self.transaction.run(
+                "pause_set",
+                paused_by=pause.paused_by,
+                reason=pause.reason,
+                now=pause.since_ms,
+                until_ms=pause.until_ms,
+            )
+
+    def take_in(self, rows: Collection[HandRow]) -> Sequence[str]:
+        """Insert rows whose ids are not there; returns their ids."""
+        taken = [row.id for row in rows if self.transaction.run("item_import", max_attempts=3, **self._hand(row))]
+        numbers = [int(each[5:]) for each in taken if each.startswith(_OURS) and _is_number(each[5:])]
+        if numbers:
+            self.transaction.run("item_number_raise", value=max(numbers))
+        return taken
+
+    def take_over(self, row: HandRow) -> bool:
+        """Replace a hand-written item by a row of the same id; False where it belongs to a run."""
+        values = self._hand(row)
+        del values["now"]
+        return self.transaction.run("item_take_over", **values) == 1
+
+    def _hand(self, row: HandRow) -> dict[str, Value]:
+        now = self.transaction.now()
+        return {
+            "id": row.id,
+            "status": row.status.value,
+            "priority": row.priority,
+            "rank": PRIORITY_RANK.get(row.priority, _OTHER_RANK),
+            "task": row.task,
+            "success_criteria": row.success_criteria,
+            "owner_session": row.owner_session,
+            "started_at_kst": row.started_at_kst,
+            "started_ms": row.started_ms,
+            "due_at_kst": row.due_at_kst,
+            "notes": row.notes,
+            "not_before_ms": row.not_before_ms,
+            "claimable": int(row.status is ItemStatus.PENDING and row.not_before_ms is None),
+            "now": now,
+            "now_kst": kst(now),
+        }
+
+    def retries(self) -> int:
+        """Count the retries ever made, by operators and by the rescuer."""
+        row = self.transaction.one("history_retries")
+        return int(row["retries"]) if row else 0
 
     def register(self, worker: WorkerProcess) -> None:
         """Remember a worker's process."""
@@ -165,8 +367,13 @@ class StoredItems:
             now=self.transaction.now(),
         )
 
-    def _write(self, query: str, **values: str | int | None) -> bool:
-        return self.transaction.run(query, now_kst=kst(self.transaction.now()), **values) == 1
+    def _write(self, query: str, **values: Value) -> Item | None:
+        row = self.transaction.one(query, now_kst=kst(self.transaction.now()), **values)
+        return _item(row) if row else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
 
 
 def _item(row: Row) -> Item:
@@ -181,6 +388,8 @@ def _item(row: Row) -> Item:
         success_criteria=row["success_criteria"],
         notes=row["notes"],
         owner_session=row["owner_session"],
+        started_at_kst=row["started_at_kst"],
+        due_at_kst=row["due_at_kst"],
         fence=row["fence"],
         beat=row["beat"],
         attempt_count=row["attempt_count"],
@@ -190,5 +399,53 @@ def _item(row: Row) -> Item:
         lease_ms=row["lease_ms"],
         lease_until_ms=row["lease_until_ms"],
         created_ms=row["created_ms"],
+        started_ms=row["started_ms"],
         last_error=row["last_error"],
+        idempotency_key=row["idempotency_key"],
+        concurrency_key=row["concurrency_key"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistory:
+    """Keeps `queue_events` as a projection of the sealed log."""
+
+    database: Database
+
+    def keep_up(self, *, pages: int = 20) -> None:
+        """Bring the table up to the log's end, and fold the counts; a bound keeps a single command short."""
+        for _ in range(pages):
+            with self.database.read() as transaction:
+                start = _next_index(transaction)
+                waiting = transaction.one("sealed_events", start=start, limit=1) is not None
+            if not waiting:
+                break
+            with self.database.light() as transaction:
+                self._page(transaction)
+        with self.database.light() as transaction:
+            transaction.run("counts_fold")
+
+    def _page(self, transaction: Transaction) -> None:
+        start = _next_index(transaction)
+        rows = transaction.all("sealed_events", start=start, limit=_PAGE)
+        if not rows or not transaction.run("history_advance", before=start, after=rows[-1]["leaf_index"] + 1):
+            return  # somebody else was faster
+        items = StoredItems(transaction)
+        for row in rows:
+            event = json.loads(row["leaf"])
+            item_id = item_of(event)
+            item = items.get(item_id) if item_id is not None else None
+            if item is not None:
+                made = entry(event, item)
+                transaction.run(
+                    "history_add",
+                    item_id=made.item_id,
+                    event_type=made.event_type,
+                    payload_json=made.payload_json,
+                    created_at=kst(row["time_ms"]),
+                )
+
+
+def _next_index(transaction: Transaction) -> int:
+    row = transaction.one("history_next")
+    return int(row["next_index"]) if row else 0

@@ -1,14 +1,40 @@
 -- name: item_insert
 INSERT INTO queue_items (
-    id, status, priority, rank, task, success_criteria, created_at, updated_at, created_ms,
-    kind, executor, run_id, max_attempts, claimable
+    id, status, priority, rank, task, success_criteria, due_at_kst, notes, created_at, updated_at, created_ms,
+    kind, executor, run_id, max_attempts, idempotency_key, concurrency_key, not_before_ms, claimable, waits_for
 ) VALUES (
-    :id, 'PENDING', :priority, :rank, :task, :success_criteria, :now_kst, :now_kst, :now,
-    :kind, :executor, :run_id, :max_attempts, 1
-);
+    :id, 'PENDING', :priority, :rank, :task, :success_criteria, :due_at_kst, :notes, :now_kst, :now_kst, :now,
+    :kind, :executor, :run_id, :max_attempts, :idempotency_key, :concurrency_key, :not_before_ms, :claimable, :waits_for
+) RETURNING *;
 
--- name: item_counts
-SELECT status, COUNT(*) AS items FROM queue_items GROUP BY status;
+-- name: item_import
+-- A row of a Markdown queue, as it stands there.
+INSERT INTO queue_items (
+    id, status, priority, rank, task, success_criteria, owner_session, started_at_kst, started_ms, due_at_kst, notes,
+    created_at, updated_at, created_ms, max_attempts, not_before_ms, claimable
+) VALUES (
+    :id, :status, :priority, :rank, :task, :success_criteria, :owner_session, :started_at_kst, :started_ms, :due_at_kst,
+    :notes, :now_kst, :now_kst, :now, :max_attempts, :not_before_ms, :claimable
+) ON CONFLICT (id) DO NOTHING;
+
+-- name: item_take_over
+-- The same for a row that is there: the file's word replaces the database's, and whoever holds it loses it.
+UPDATE queue_items SET
+    status = :status, priority = :priority, rank = :rank, task = :task, success_criteria = :success_criteria,
+    owner_session = :owner_session, started_at_kst = :started_at_kst, started_ms = :started_ms,
+    due_at_kst = :due_at_kst, notes = :notes, not_before_ms = :not_before_ms, claimable = :claimable,
+    waits_for = NULL, lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
+    fence = fence + 1, updated_at = :now_kst
+WHERE id = :id AND run_id IS NULL;
+
+-- name: item_key_get
+SELECT item_id FROM item_key WHERE key = :key;
+
+-- name: item_key_take
+INSERT INTO item_key (key, item_id) VALUES (:key, :item_id) ON CONFLICT (key) DO NOTHING;
+
+-- name: item_get
+SELECT * FROM queue_items WHERE id = :id;
 
 -- name: item_renew
 -- One statement for everything that a holder holds: a heartbeat is one write, however many items there are.
@@ -19,42 +45,92 @@ UPDATE queue_items SET
 WHERE lease_owner = :owner_session AND status = 'IN_PROGRESS'
 RETURNING id, fence;
 
+-- name: item_beat
+UPDATE queue_items SET
+    beat = beat + 1,
+    lease_until_ms = :now + lease_ms,
+    lease_expires_at = (:now + lease_ms) / 1000
+WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND lease_owner IS NOT NULL
+RETURNING *;
+
 -- name: item_end
 UPDATE queue_items SET
     status = :status, lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
-    last_error = :last_error, updated_at = :now_kst
-WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS';
+    last_error = :last_error, updated_at = :now_kst,
+    notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
+WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND (:any_beat = 1 OR beat = :beat)
+RETURNING *;
 
 -- name: item_give_back
 UPDATE queue_items SET
-    status = 'PENDING', claimable = 1, fence = fence + 1, attempt_count = attempt_count + :burn,
+    status = 'PENDING', fence = fence + 1, attempt_count = attempt_count + :burn, not_before_ms = :not_before_ms,
+    claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0 END,
+    waits_for = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NOT NULL THEN 'limit' END,
     owner_session = '-', started_at_kst = '-', started_ms = NULL,
-    lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, updated_at = :now_kst
-WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND (:any_beat = 1 OR beat = :beat);
+    lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, updated_at = :now_kst,
+    last_error = CASE WHEN :last_error = '' THEN last_error ELSE :last_error END,
+    notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
+WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND (:any_beat = 1 OR beat = :beat)
+RETURNING *;
 
 -- name: item_park
 UPDATE queue_items SET
-    status = :status, fence = fence + 1, waits_for = :waits_for,
-    claimable = CASE WHEN :status = 'PENDING' AND CAST(:waits_for AS TEXT) IS NULL THEN 1 ELSE 0 END,
+    status = :status, fence = fence + 1,
+    waits_for = CASE
+        WHEN CAST(:waits_for AS TEXT) IS NULL AND :status = 'PENDING' AND concurrency_key IS NOT NULL THEN 'limit'
+        ELSE CAST(:waits_for AS TEXT)
+    END,
+    claimable = CASE
+        WHEN :status = 'PENDING' AND CAST(:waits_for AS TEXT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0
+    END,
     owner_session = CASE WHEN :status = 'PENDING' THEN '-' ELSE owner_session END,
     started_at_kst = CASE WHEN :status = 'PENDING' THEN '-' ELSE started_at_kst END,
+    started_ms = CASE WHEN :status = 'PENDING' THEN NULL ELSE started_ms END,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, not_before_ms = NULL,
     notes = CASE WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END, updated_at = :now_kst
-WHERE id = :id AND fence = :fence AND status = :seen_status;
+WHERE id = :id AND fence = :fence AND status = :seen_status
+RETURNING *;
 
 -- name: item_requeue
 UPDATE queue_items SET
-    status = 'PENDING', attempt_count = attempt_count + 1, not_before_ms = :not_before_ms,
-    claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL THEN 1 ELSE 0 END,
+    status = 'PENDING', attempt_count = attempt_count + 1, fence = fence + 1, not_before_ms = :not_before_ms,
+    claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0 END,
+    waits_for = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NOT NULL THEN 'limit' END,
     owner_session = '-', started_at_kst = '-', started_ms = NULL,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
     notes = CASE WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END, updated_at = :now_kst
-WHERE id = :id AND fence = :fence AND status = :seen_status;
+WHERE id = :id AND fence = :fence AND status = :seen_status AND beat = :beat
+RETURNING *;
+
+-- name: item_defer
+UPDATE queue_items SET
+    not_before_ms = :not_before_ms,
+    claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0 END,
+    waits_for = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NOT NULL THEN 'limit' END,
+    notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END,
+    updated_at = :now_kst
+WHERE id = :id AND fence = :fence AND status = 'PENDING' AND COALESCE(waits_for, 'limit') = 'limit'
+RETURNING *;
+
+-- name: item_rank
+UPDATE queue_items SET
+    priority = :priority, rank = :rank, updated_at = :now_kst,
+    notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
+WHERE id = :id AND fence = :fence AND status = :seen_status
+RETURNING *;
 
 -- name: item_held
 SELECT queue_items.*, worker.host, worker.boot_id, worker.pid, worker.start_time
 FROM queue_items LEFT JOIN worker ON worker.id = queue_items.lease_owner
 WHERE queue_items.status = 'IN_PROGRESS' AND queue_items.lease_owner IS NOT NULL;
+
+-- name: item_unleased
+-- Claimed by a tool that takes no leases, so long ago that nobody can be at it any more.
+SELECT * FROM queue_items
+WHERE status = 'IN_PROGRESS' AND lease_owner IS NULL AND COALESCE(started_ms, 0) <= :started_before;
+
+-- name: item_stale_count
+SELECT COUNT(*) AS items FROM queue_items WHERE status = 'IN_PROGRESS' AND started_ms <= :started_before;
 
 -- name: item_due
 SELECT 1 FROM queue_items
@@ -62,10 +138,57 @@ WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING'
 
 -- name: item_promote
 -- Future-dated rows stay out of the claim index until now: 100,000 of them in it cut claims to a fortieth.
-UPDATE queue_items SET claimable = 1, not_before_ms = NULL
-WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL;
+UPDATE queue_items SET
+    claimable = CASE WHEN concurrency_key IS NULL THEN 1 ELSE 0 END,
+    waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'limit' END,
+    not_before_ms = NULL
+WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL
+RETURNING concurrency_key;
+
+-- name: concurrency_add
+INSERT INTO concurrency (key, most) VALUES (:key, :most) ON CONFLICT (key) DO NOTHING;
+
+-- name: concurrency_set
+INSERT INTO concurrency (key, most) VALUES (:key, :most) ON CONFLICT (key) DO UPDATE SET most = :most;
+
+-- name: concurrency_list
+SELECT key, most,
+    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = key AND status = 'IN_PROGRESS') AS held,
+    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = key AND status = 'PENDING') AS pending
+FROM concurrency ORDER BY key;
+
+-- name: concurrency_holders
+SELECT id, owner_session FROM queue_items
+WHERE concurrency_key = :key AND status = 'IN_PROGRESS' ORDER BY started_ms LIMIT 20;
+
+-- name: pause_get
+SELECT paused_by, reason, since_ms, until_ms FROM queue_pause;
+
+-- name: pause_set
+INSERT INTO queue_pause (one, paused_by, reason, since_ms, until_ms) VALUES (1, :paused_by, :reason, :now, :until_ms)
+ON CONFLICT (one) DO UPDATE SET paused_by = :paused_by, reason = :reason, since_ms = :now, until_ms = :until_ms;
+
+-- name: pause_clear
+DELETE FROM queue_pause;
 
 -- name: worker_register
 INSERT INTO worker (id, host, boot_id, pid, start_time, started_ms)
 VALUES (:id, :host, :boot_id, :pid, :start_time, :now)
 ON CONFLICT (id) DO NOTHING;
+
+-- name: history_next
+SELECT next_index FROM projection WHERE name = 'queue_events';
+
+-- name: history_add
+INSERT INTO queue_events (item_id, event_type, payload_json, created_at)
+SELECT id, :event_type, :payload_json, :created_at FROM queue_items WHERE id = :item_id;
+
+-- name: history_advance
+UPDATE projection SET next_index = :after WHERE name = 'queue_events' AND next_index = :before;
+
+-- name: history_retries
+-- What is projected, and what is not yet.
+SELECT (SELECT COUNT(*) FROM queue_events WHERE event_type = 'retried')
+    + (SELECT COUNT(*) FROM sealed
+        WHERE leaf_index >= (SELECT next_index FROM projection WHERE name = 'queue_events')
+        AND kind IN ('item.retried', 'item.rescued', 'item.returned')) AS retries;

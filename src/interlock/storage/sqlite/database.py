@@ -28,6 +28,7 @@ from interlock.storage.errors import (
     NotADatabase,
     StorageFull,
 )
+from interlock.storage.sqlite import adoption
 from interlock.storage.sqlite.wake import Doorbell, ring
 
 Done = TypeVar("Done")
@@ -201,9 +202,12 @@ class SqliteDatabase:
         try:
             version = _schema(connection)
             made = version == 0
+            adopted = made and adoption.prepare(connection, str(self.path))
             for number, name, script in migrations(_DIALECT):
                 if number > version:
                     _apply(connection, number, name, script, self._now())
+            if adopted:
+                adoption.finish(connection, self._now())
             if made:
                 connection.execute("INSERT INTO log_state VALUES (1, ?, ?)", (origin, Frontier().encode()))
             connection.execute("COMMIT")
@@ -263,15 +267,9 @@ def _schema(connection: sqlite3.Connection) -> int:
 
 def _make_ours(connection: sqlite3.Connection, path: Path) -> None:
     """Switch a database to a write-ahead log, if it is ours, empty, or one that can be adopted."""
-    if _schema(connection) == 0 and not _adoptable(connection):
+    if _schema(connection) == 0 and not adoption.adoptable(connection):
         raise NotADatabase(f"{path} was not made by Interlock")
     connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _adoptable(connection: sqlite3.Connection) -> bool:
-    """Say whether a database that we did not make is empty, or one of the queue's tools that we know."""
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return not tables or "queue_items" in tables
 
 
 def _apply(connection: sqlite3.Connection, number: int, name: str, script: str, now_ms: int) -> None:
