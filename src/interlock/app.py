@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from interlock.approval.ports import Desk, Signed
 from interlock.approval.service import Approval
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
+from interlock.kernel.errors import Invalid
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
     from interlock.evidence.models import SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
+    from interlock.queue.markdown_journal import Journal
+    from interlock.queue.markdown_service import MarkdownQueue
     from interlock.runs.repositories import Mirrors
     from interlock.runs.results import Results
     from interlock.storage.database import Database, Transaction
+    from interlock.workspace.queue_window import QueueWindows
     from interlock.workspace.service import Made
     from interlock.workspace.windows import Windows
 
@@ -52,6 +57,8 @@ class Interlock:
     settings: Settings
     database: Database
     new_ulid: UlidSource
+    ours: bool = True
+    """Whether the database is the workspace's, and not another that a command named."""
 
     @classmethod
     def at(cls, root: Path, *, now: Clock | None = None) -> Interlock:
@@ -90,6 +97,34 @@ class Interlock:
         with self.database.read() as transaction:
             yield self._queue(transaction)
 
+    def beside(self, target: str) -> Interlock:
+        """Return the rooms over the database that `--db` names: the workspace's own, or one with its own log.
+
+        A queue of the earlier tools is upgraded in place, after a backup.
+        """
+        from interlock.reading import is_server
+        from interlock.settings import resolved_address
+
+        if is_server(target):
+            from interlock.storage.postgres.database import PostgresDatabase
+
+            url = resolved_address(target, "--db")
+            return (
+                self
+                if url == self.settings.database_url()
+                else replace(self, database=PostgresDatabase(url), ours=False)
+            )
+        from interlock.storage.sqlite.database import SqliteDatabase
+        from interlock.storage.sqlite.reading import SqliteReading
+
+        path = Path(target).resolve()
+        if path == self.layout.database.resolve() and not self.settings.database.url:
+            return self
+        SqliteReading(target).counts()  # says what is wrong before anything is written
+        database = SqliteDatabase(path)
+        database.create(f"interlock.local/{self.new_ulid().lower()}")
+        return replace(self, database=database, ours=False)
+
     @cached_property
     def evidence(self) -> Evidence:
         """The sealed log; without the log's private key it can be read and not signed."""
@@ -126,7 +161,56 @@ class Interlock:
         from interlock.storage.queue import StoredHistory
 
         StoredHistory(self.database).keep_up()
-        return self.windows.catch_up(actor)
+        if not self.ours:
+            return ()
+        journal = self._journal(actor)
+        journal.complete_all()
+        return (*journal.warnings, *self.windows.catch_up(actor), *self._queue_windows.catch_up())
+
+    @cached_property
+    def _queue_windows(self) -> QueueWindows:
+        from interlock.storage.evidence import StoredLog
+        from interlock.workspace.queue_window import QueueWindows
+
+        return QueueWindows(self.layout, StoredLog(self.database), self._item_rows)
+
+    def _item_rows(self) -> list[Mapping[str, str]]:
+        from interlock.queue.exchange import as_rows
+
+        with self.queue_look() as queue:
+            return list(as_rows(queue))
+
+    def own_queue_window(self, path: Path, *, owned: bool) -> None:
+        """Let a Markdown queue follow the workspace's database from now on, or no longer."""
+        if not self.ours:
+            raise Invalid("only the workspace's own database keeps a Markdown queue up to date")
+        if owned:
+            self._queue_windows.own(path)
+        else:
+            self._queue_windows.disown(path)
+
+    @property
+    def places(self) -> Layout:
+        """Where the workspace's files lie."""
+        return self.layout
+
+    def markdown(self, path: str | Path, actor: Actor) -> MarkdownQueue:
+        """Return a Markdown queue; what lies in the workspace tells its changes to the log."""
+        from interlock.queue.markdown_service import MarkdownQueue
+
+        # realpath, unlike resolve, has no trouble with a loop of links: reading it will say what is wrong
+        inside = Path(os.path.realpath(path)).is_relative_to(self.layout.root.resolve())
+        return MarkdownQueue(path, journal=self._journal(actor) if inside else None)
+
+    def _journal(self, actor: Actor) -> Journal:
+        from interlock.queue.markdown_journal import Journal
+
+        return Journal(
+            root=self.layout.root,
+            folder=self.layout.intents,
+            tell=lambda event: self.tell(actor, event),
+            by=str(actor.principal),
+        )
 
     def tell(self, actor: Actor, event: Event) -> None:
         """Log an event that changes no row."""
@@ -346,17 +430,23 @@ def create_workspace(
     """
     from interlock.storage.evidence import StoredLog
     from interlock.workspace.events import WorkspaceCreated
+    from interlock.workspace.orchestrator import link_database, make_entry_point, make_queue, take_over_database
     from interlock.workspace.service import backed_up, make_files, make_folders, make_keys
     from interlock.workspace.windows import only_writer
 
     layout, settings = Layout(root), for_init(root, database_url, replacing=replace)
     made = list(make_folders(layout))
     with only_writer(layout):
+        if not settings.database.url:
+            made += take_over_database(layout, _adopt)
         made += _make_database(layout, settings)
         named = database_url or load(root, {}).database.url
         if replace:
             made += backed_up(layout, str(UlidSource()()))
         made += make_files(layout, named)
+        made += [make_entry_point(layout), make_queue(layout)]
+        if not settings.database.url:
+            made += link_database(layout)
         house = Interlock.at(root)
         with closing(house.database):
             log = StoredLog(house.database)
@@ -373,6 +463,13 @@ def create_workspace(
 
 def _person(actor: Actor) -> str | None:
     return actor.principal.name if actor.principal.kind is PrincipalKind.HUMAN else None
+
+
+def _adopt(path: Path) -> None:
+    from interlock.storage.sqlite.database import SqliteDatabase
+
+    with closing(SqliteDatabase(path)) as database:
+        database.create(f"interlock.local/{UlidSource()().lower()}")
 
 
 def _make_database(layout: Layout, settings: Settings) -> list[Made]:

@@ -124,6 +124,12 @@ def checked_address(url: str, where: str) -> None:
             )
 
 
+def resolved_address(url: str, where: str) -> str:
+    """Return a database address with its `${NAME}` references resolved; raises `SettingsInvalid`."""
+    checked_address(url, where)
+    return _REFERENCE.sub(_from_environment, url)
+
+
 def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read a workspace's settings; raises `SettingsInvalid`, naming file and key."""
     path = folder / FILE_NAME

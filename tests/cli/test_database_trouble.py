@@ -15,7 +15,7 @@ import pytest
 
 from interlock.app import Interlock
 from interlock.storage.errors import DatabaseBusy
-from interlock.storage.sqlite import database as sqlite_database
+from interlock.storage.sqlite import reading
 from tests.cli.door import PROGRAM, WITHOUT_PRIVILEGES, Door, call, call_all, closed, copy_of, environment, files, said
 from tests.cli.lived import ME, Lived
 from tests.conftest import until
@@ -232,7 +232,7 @@ def has_open(pid: int, path: Path) -> bool:
 
 def test_a_lock_that_stays_is_exit_5_and_nothing_is_written(ask: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     ask.draft()
-    monkeypatch.setattr(sqlite_database, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.2)
     with opened(ask.root) as connection:
         connection.execute("BEGIN IMMEDIATE")
         ask("draft", "create", "--prompt", "x").refuses(5, "stayed locked", "nothing was changed", "try again")

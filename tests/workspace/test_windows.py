@@ -293,3 +293,12 @@ def test_verify_raises_no_alarm_about_what_is_just_being_written(ask: Door, tmp_
         (tmp_path / "ended").touch()
         told = looking.communicate(timeout=45)[0]
     assert looking.returncode == 0, told[:500]
+
+
+@pytest.mark.parametrize("name", ["d_01ARZ3NDEKTSV4RRFFQ69G5FAV", "r_01ARZ3NDEKTSV4RRFFQ69G5FAV", "plan"])
+def test_a_row_that_bears_another_thing_s_name_shows_nothing(ask: Door, name: str) -> None:
+    queue = str(ask.root / "automation" / "orchestrator" / "QUEUE.md")
+    added = ask("queue", "--queue", queue, "add", "--id", name, "--task", "t", "--success-criteria", "s")
+    assert (added.code, added.err) == (0, "")
+    assert ask("windows", "verify").code == 0
+    assert ask.json("evidence", "list", "--limit", "1000")[-1]["subject"] == name

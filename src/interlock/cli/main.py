@@ -83,6 +83,13 @@ _FLAGS = {
     "--network",
     "--no-network",
     "--replace-entry-points",
+    "--yes",
+    "--keep",
+    "--replace",
+    "--own",
+    "--disown",
+    "--drop-missing",
+    "--fail-on-alert",
     "--help",
     "--version",
 }

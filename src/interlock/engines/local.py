@@ -209,6 +209,11 @@ class Worker:
         self._end_stragglers()
         with self.links.look() as queue:
             due = queue.store.due(queue.now())
+            stale = [item for item, reason in queue.lost() if reason == "stale"]
+        for item in stale:
+            if self.bench.runs.rescue(self.bench.actor, item, reason="stale") is not None:
+                _LOG.info("took %s back from %s (stale)", item.id, item.owner_session)
+                self._dirty.set()
         if due:
             with self.links.queue() as queue:
                 queue.promote()

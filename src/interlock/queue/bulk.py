@@ -43,6 +43,8 @@ class Progress:
 
     of: int
     changed: int = 0
+    unchanged: int = 0
+    """It was as it should become."""
     refused: Counter[str] = field(default_factory=Counter[str])
     """By error code."""
     examples: list[str] = field(default_factory=list[str])
@@ -51,7 +53,7 @@ class Progress:
     @property
     def done(self) -> int:
         """How many items were looked at."""
-        return self.changed + self.refused.total()
+        return self.changed + self.unchanged + self.refused.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +81,29 @@ def choose(queue: Queue, which: Filter) -> Chosen:
 
 def move(chosen: Chosen, verb: Verb, open_queue: Callable[[], AbstractContextManager[Queue]]) -> Iterator[Progress]:
     """Move every item; yields after each transaction. Whoever stops asking has stopped the bulk."""
-    progress = Progress(of=len(chosen.items))
+    items, progress = _portions(chosen.items), Progress(of=len(chosen.items))
     while progress.done < progress.of:
-        told = _patiently(lambda: _some(chosen.items[progress.done :][:MOST_PER_TRANSACTION], verb, open_queue))
+        portion = items[progress.done // MOST_PER_TRANSACTION][progress.done % MOST_PER_TRANSACTION :]
+        told = _patiently(lambda portion=portion: _some(portion, verb, open_queue))
         # Counted only now, when it is committed.
         progress.changed += told.changed
+        progress.unchanged += told.unchanged
         progress.refused += told.refused
         progress.examples = (progress.examples + told.examples)[:_SAMPLE]
         yield progress
         time.sleep(_PAUSE_SECONDS)
 
 
+def _portions(items: Sequence[Item]) -> list[list[Item]]:
+    """Cut in the queue's order; inside, in the order of ids: so locks everybody who locks several items."""
+    cuts = range(0, len(items), MOST_PER_TRANSACTION)
+    return [sorted(items[cut : cut + MOST_PER_TRANSACTION], key=lambda item: item.id) for cut in cuts]
+
+
 def _some(items: Sequence[Item], verb: Verb, open_queue: Callable[[], AbstractContextManager[Queue]]) -> Progress:
     """Move the first of these in one transaction, as many as its time allows."""
     told = Progress(of=len(items))
-    with open_queue() as queue:
+    with open_queue() as opened, opened.together() as queue:
         deadline = time.monotonic() + _MOST_SECONDS
         for item in items:
             _one(queue, item, verb, told)
@@ -106,8 +116,9 @@ def _one(queue: Queue, item: Item, verb: Verb, told: Progress) -> None:
     try:
         # Only the owner of a run can object after the item was written.
         with queue.attempt() if item.run_id is not None else nullcontext():
-            verb(queue, item)
-        told.changed += 1
+            moved = verb(queue, item) is not item
+        told.changed += moved
+        told.unchanged += not moved
     except Conflict as error:
         told.refused[error.code] += 1
         if len(told.examples) < _SAMPLE:

@@ -76,6 +76,7 @@ class MarkdownRowsMissing(Conflict):
     """The Markdown queue has rows that what should replace them has not."""
 
     code = "markdown_rows_missing"
+    default_hint = "nothing was changed; bring them into the database first, or say that they may be dropped"
 
 
 class MarkdownUnwritten(Failed):
@@ -83,6 +84,13 @@ class MarkdownUnwritten(Failed):
 
     code = "markdown_unwritten"
     default_hint = "nothing was changed; see to the disk and the folder's permissions"
+
+
+class ImportDiffers(Conflict):
+    """Rows of a Markdown queue differ from the database."""
+
+    code = "import_differs"
+    default_hint = "--keep leaves the database as it is, --replace takes the file's word"
 
 
 class MarkdownReadOnly(Refused):
@@ -95,3 +103,16 @@ class MarkdownLocked(Unreachable):
     """The Markdown queue is held by another process."""
 
     code = "markdown_locked"
+
+
+class RunLogUnreadable(Failed):
+    """The run log can not be read."""
+
+    code = "run_log_unreadable"
+
+
+class RunLogUnwritten(Failed):
+    """The run log could not be written."""
+
+    code = "run_log_unwritten"
+    default_hint = "see to the disk and the folder's permissions; the next command writes what is missing"

@@ -162,3 +162,35 @@ class ConcurrencySet(Event):
 
     kind = "concurrency.set"
     most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkdownRowChanged(Event):
+    """A row was changed in a Markdown queue, which owns it; told after the file was written."""
+
+    kind = "markdown.changed"
+    path: str
+    """From the workspace's folder on."""
+    verb: str
+    previous_status: str | None
+    """None: the row is new."""
+    status: str
+    file_digest: str
+    """Of the whole file after the change."""
+    duration_ms: int | None = None
+    """From the start on, where the verb ended the work."""
+    told_for: str | None = None
+    """Who changed the file, where that call was cut off and another one tells it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkdownRendered(Event):
+    """All rows of a Markdown queue, which owned them, were replaced by the database's."""
+
+    kind = "markdown.rendered"
+    path: str
+    rows: int
+    window: bool
+    """Whether the database owns the file from now on."""
+    file_digest: str
+    told_for: str | None = None

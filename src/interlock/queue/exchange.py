@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
 
+from interlock.kernel.errors import Invalid
 from interlock.queue.events import ItemImported
 from interlock.queue.markdown import NOBODY, cell
 from interlock.queue.models import FIRST, Filter, HandRow, Item, ItemStatus, Place
 from interlock.queue.service import Queue
+from interlock.queue.words import instant, not_before, storable
 
 PER_TRANSACTION = 500
 _PAGE = 1_000
-_KST = timedelta(hours=9)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MARKER = re.compile(r"retry_not_before=(\d{1,12})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +26,12 @@ class Sorted:
 
 
 def hand_row(cells: Mapping[str, str], now_ms: int) -> HandRow:
-    """Return a row of a Markdown queue as it comes into the database."""
+    """Return a row of a Markdown queue as it comes into the database; raises `Invalid` for what it can not hold."""
+    for name, text in cells.items():
+        if not storable(text):
+            raise Invalid(
+                f"{cells['id']!a}: the cell {name} holds a NUL character", hint="nothing was changed; mend it"
+            )
     return HandRow(
         id=cells["id"],
         status=ItemStatus(cells["status"]),
@@ -63,7 +65,7 @@ def sort_out(queue: Queue, rows: Sequence[HandRow]) -> Sorted:
 
 def take_in(queue: Queue, rows: Sequence[HandRow]) -> int:
     """Add new rows; one that has come meanwhile is left alone. Returns how many were added."""
-    added = set(queue.store.take_in(rows))
+    added = set(queue.store.take_in(rows, queue.options.max_attempts))
     for row in rows:
         if row.id in added:
             queue.emit(_imported(row, replaced=False))
@@ -74,10 +76,13 @@ def take_in(queue: Queue, rows: Sequence[HandRow]) -> int:
 def take_over(queue: Queue, rows: Sequence[HandRow]) -> int:
     """Let the file's word replace the database's; an item of a run is left alone. Returns how many were replaced."""
     replaced = 0
-    for row in rows:
-        if queue.store.take_over(row):
-            queue.emit(_imported(row, replaced=True))
-            replaced += 1
+    with queue.together() as many:
+        for row in sorted(rows, key=lambda row: row.id):
+            item = many.store.take_over(row)
+            if item is not None:
+                many.settle(item)
+                many.emit(_imported(row, replaced=True))
+                replaced += 1
     queue.wake()
     return replaced
 
@@ -105,21 +110,6 @@ def as_row(item: Item) -> Mapping[str, str]:
         "due_at_kst": item.due_at_kst,
         "notes": item.notes,
     }
-
-
-def instant(text: str) -> int | None:
-    """Read `2026-11-21 17:00`, UTC+9, in milliseconds since the epoch; None for anything else."""
-    try:
-        moment = datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC) - _KST
-    except (ValueError, OverflowError):
-        return None
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def not_before(notes: str, now_ms: int) -> int | None:
-    """Return the instant that the last retry marker names, if it is still to come."""
-    found = _MARKER.findall(notes)
-    return int(found[-1]) * 1000 if found and int(found[-1]) * 1000 > now_ms else None
 
 
 _COMPARED = tuple(

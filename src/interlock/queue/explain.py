@@ -64,13 +64,18 @@ def _waits(facts: Facts) -> Iterator[Because]:
             )
         return
     if item.waits_for == "limit":
-        held = ", ".join(f"{each} ({owner})" for each, owner in facts.holders) or "none, but others go first"
-        yield Because(
-            code="concurrency_limit",
-            text=f"of the items with the key {item.concurrency_key!r}, {facts.most} may be under way; there are: {held}",
-        )
+        yield Because(code="concurrency_limit", text=_limited(facts))
         return
     yield _in_line(facts)
+
+
+def _limited(facts: Facts) -> str:
+    held = ", ".join(f"{each} ({owner})" for each, owner in facts.holders)
+    others = "" if facts.most == 0 else "; others of them go first"
+    return (
+        f"of the items with the key {facts.item.concurrency_key!r}, {facts.most} may be under way at the same time;"
+        f" there {f'are: {held}' if held else f'is none{others}'}"
+    )
 
 
 def _in_line(facts: Facts) -> Because:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,23 +49,30 @@ def entry(event: Mapping[str, Any], item: Item) -> Entry:
     return Entry(item.id, _KINDS[event["kind"]], json.dumps(payload, sort_keys=True, ensure_ascii=False))
 
 
-def _payload(kind: str, told: Mapping[str, Any], item: Item) -> dict[str, Any]:
-    match kind:
-        case "item.added" | "item.imported":
-            return {"priority": told["priority"], "idempotency_key": item.idempotency_key}
-        case "item.claimed":
-            return {"owner_session": told["owner_session"]}
-        case "item.released":
-            return {"owner_session": item.owner_session}
-        case "item.completed" | "item.failed" | "item.cancelled":
-            return {"notes": item.notes}
-        case "item.replanned":
-            return {"status": told["status"], "notes": item.notes}
-        case "item.retried":
-            return {"reason": "operator_retry"}
-        case "item.rescued":
-            return {"reason": "failed_or_timeout"}
-        case "item.returned":
-            return {"reason": told["reason"]}
-        case _:
-            return dict(told)
+def _payload(kind: str, told: Mapping[str, Any], item: Item) -> Mapping[str, Any]:
+    chosen = _PAYLOADS.get(kind)
+    return chosen(told, item) if chosen is not None else dict(told)
+
+
+def _added(told: Mapping[str, Any], item: Item) -> Mapping[str, Any]:
+    return {"priority": told["priority"], "idempotency_key": item.idempotency_key}
+
+
+def _noted(_: Mapping[str, Any], item: Item) -> Mapping[str, Any]:
+    return {"notes": item.notes}
+
+
+_PAYLOADS: Mapping[str, Callable[[Mapping[str, Any], Item], Mapping[str, Any]]] = {
+    "item.added": _added,
+    "item.imported": _added,
+    "item.claimed": lambda told, _: {"owner_session": told["owner_session"]},
+    "item.released": lambda _, item: {"owner_session": item.owner_session},
+    "item.completed": _noted,
+    "item.failed": _noted,
+    "item.cancelled": _noted,
+    "item.replanned": lambda told, item: {"status": told["status"], "notes": item.notes},
+    "item.retried": lambda _, __: {"reason": "operator_retry"},
+    "item.rescued": lambda _, __: {"reason": "failed_or_timeout"},
+    "item.returned": lambda told, _: {"reason": told["reason"]},
+}
+"""By kind; of any other kind what was told is shown as it is."""

@@ -1,7 +1,7 @@
 """Key figures of the queue: success rate, latency, retries, stale work. Pure, and exact at the limits.
 
 Formulas are those of the tool whose logs are read together with ours: only successful `done` and `fail` commands count
-towards the success rate; latency is every command's own duration; the percentile takes no mean between two values.
+towards the success rate; latency is every `run_end`'s own duration; the percentile takes no mean between two values.
 """
 
 from __future__ import annotations
@@ -9,9 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
+
+from interlock.kernel.canonical import MAX_INTEGER
+from interlock.kernel.errors import Invalid
+
+_KST = timezone(timedelta(hours=9))
 
 
 @dataclass(slots=True)
@@ -38,7 +44,7 @@ class RunLog:
         if record.get("event") != "run_end":
             return
         duration = record.get("duration_ms")
-        if isinstance(duration, int) and not isinstance(duration, bool):
+        if isinstance(duration, int) and not isinstance(duration, bool) and abs(duration) <= MAX_INTEGER:
             self.durations_ms.append(duration)
         if record.get("exit_code") == 0 and not isinstance(record.get("exit_code"), bool):
             self.done += record.get("command") == "done"
@@ -52,6 +58,11 @@ class Limits:
     max_failure_rate: Decimal = Decimal("0.2")
     max_latency_p95_ms: int = 2000
     max_stale_in_progress: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be held against."""
+        if not self.max_failure_rate.is_finite():
+            raise Invalid(f"the failure rate's limit is a number like 0.2, not {self.max_failure_rate}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +107,12 @@ class Kpi:
         return "-" if rate is None else f"{round(float(1 - rate), 4) * 100:.2f}%"
 
 
+def stale(active: Iterable[Mapping[str, str]], *, now_ms: int, minutes: int) -> int:
+    """Count what has been IN_PROGRESS for so long; a start that can not be read is never old."""
+    starts = (_instant(row["started_at_kst"]) for row in active)
+    return sum(start is not None and start <= now_ms - minutes * 60_000 for start in starts)
+
+
 def figures(log: RunLog, *, retry_count: int | None, stale_in_progress: int) -> Kpi:
     """Work the figures out."""
     durations = sorted(log.durations_ms)
@@ -107,6 +124,15 @@ def figures(log: RunLog, *, retry_count: int | None, stale_in_progress: int) -> 
         retry_count=retry_count,
         stale_in_progress=stale_in_progress,
     )
+
+
+def _instant(text: str) -> int | None:
+    """Read `2026-11-21 17:00`, UTC+9, in milliseconds since the epoch."""
+    try:
+        moment = datetime.strptime(text.strip(), "%Y-%m-%d %H:%M").replace(tzinfo=_KST)
+    except ValueError:
+        return None
+    return round(moment.timestamp()) * 1000
 
 
 def _rounded(value: Fraction | None) -> str:

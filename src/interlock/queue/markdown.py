@@ -3,20 +3,20 @@
 Reading is strict and names the line. Writing changes the bytes of the cells that change and no others: prose, line
 endings, column spacing, Korean text and `-` markers stay. A change is made under a lock file, on what the file says at
 that moment, and put in place by rename only if the file still is what was read: an editor's save in between is seen.
+A file whose banner says so is a window of the database; it is rendered, and changed by nobody else.
+
+Operators read queues all day, so importing this and reading costs little; what only writing needs is imported there.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+import stat
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
-from interlock.evidence import publish
 from interlock.queue.errors import (
     ItemNotFound,
     MarkdownChanged,
@@ -24,10 +24,10 @@ from interlock.queue.errors import (
     MarkdownMalformed,
     MarkdownMissing,
     MarkdownReadOnly,
+    MarkdownUnwritten,
 )
-from interlock.queue.models import PRIORITY_RANK, ItemStatus
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "id",
     "status",
     "priority",
@@ -38,25 +38,34 @@ COLUMNS = (
     "due_at_kst",
     "notes",
 )
+STATUSES = ("PENDING", "IN_PROGRESS", "BLOCKED", "FAILED", "DONE")
+PRIORITIES = ("P0", "P1", "P2")
 NOBODY = "-"
 MAX_BYTES = 32 * 1024 * 1024
+MAX_ID = 128
+BANNER_START = b"<!-- interlock: rendered from the database"
+BANNER = BANNER_START + b"; use `interlock queue`, a change made here is overwritten -->"
 
+_NAMED = 4
+"""So many of the header's names tell a queue; the tools that share such files look at no more."""
 _PATIENCE_SECONDS = 30.0
 _SEPARATOR = re.compile(r":?-+:?")
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_BOM = b"\xef\xbb\xbf"
-_STATUSES = frozenset(status.value for status in ItemStatus)
+_BOM = "\ufeff"
+_STATUSES = frozenset(STATUSES)
+_PRIORITIES = frozenset(PRIORITIES)
+
+Location = str | os.PathLike[str]
+Fields = Mapping[str, str]
+"""Cells by column name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: its cells, and where each stands in the line."""
+class Row(NamedTuple):
+    """One row."""
 
     line: int
     """From 1."""
-    cells: Mapping[str, str]
-    spans: tuple[tuple[int, int], ...]
-    """Byte offsets of each cell's segment, between its bars."""
+    cells: dict[str, str]
 
     @property
     def id(self) -> str:
@@ -64,13 +73,16 @@ class Row:
         return self.cells["id"]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A file with one queue table in it."""
 
-    path: Path
-    lines: tuple[bytes, ...]
-    """With their line ends; joined they are the file."""
+    path: str
+    mark: str
+    """The byte order mark, or nothing."""
+    lines: list[str]
+    """The file's text, split at line feeds."""
+    header: int
+    """Index of the header's line."""
     rows: tuple[Row, ...]
     end: int
     """Index of the first line after the table."""
@@ -78,28 +90,27 @@ class Table:
     def row(self, item_id: str) -> Row:
         """Return a row; raises `ItemNotFound`."""
         for row in self.rows:
-            if row.id == item_id:
+            if row.cells["id"] == item_id:
                 return row
         raise ItemNotFound(f"Row id not found: {item_id[:64]}")
 
-    def with_cells(self, item_id: str, changes: Mapping[str, str]) -> bytes:
+    def with_cells(self, item_id: str, changes: Fields) -> bytes:
         """Return the file with some cells of one row changed."""
-        row = self.row(item_id)
-        data = self.lines[row.line - 1]
-        for name in sorted(changes, key=COLUMNS.index, reverse=True):
-            start, end = row.spans[COLUMNS.index(name)]
-            if cell(changes[name]) != row.cells[name]:
-                data = data[:start] + _fitted(data[start:end], cell(changes[name])) + data[end:]
-        return b"".join((*self.lines[: row.line - 1], data, *self.lines[row.line :]))
+        return self.with_changes({item_id: changes})
 
-    def with_row(self, cells: Mapping[str, str]) -> bytes:
+    def with_changes(self, changes: Mapping[str, Fields]) -> bytes:
+        """Return the file with some cells of some rows changed, by id."""
+        lines = list(self.lines)
+        for item_id, cells in changes.items():
+            row = self.row(item_id)
+            lines[row.line - 1] = _changed(lines[row.line - 1], row, cells)
+        return (self.mark + "\n".join(lines)).encode()
+
+    def with_row(self, cells: Fields) -> bytes:
         """Return the file with a row more at the table's end, in the file's own line endings."""
-        ending = b"\r\n" if self.lines[self.end - 1].endswith(b"\r\n") else b"\n"
-        before = list(self.lines[: self.end])
-        if not before[-1].endswith(b"\n"):
-            before[-1] += ending
-        text = "| " + " | ".join(cell(cells[name]) for name in COLUMNS) + " |"
-        return b"".join((*before, text.encode("utf-8") + ending, *self.lines[self.end :]))
+        ending = _ending(self)
+        before, last = self.lines[: self.end - 1], _ended(self, self.end - 1, ending)
+        return _joined(self, [*before, last, _line(cells) + ending])
 
 
 def cell(text: str) -> str:
@@ -107,191 +118,340 @@ def cell(text: str) -> str:
     return _BREAKS.sub(" ", text).replace("|", "/").strip()
 
 
-def read(path: Path) -> Table:
+def read(path: Location) -> Table:
     """Read a queue; raises `MarkdownMissing` or `MarkdownMalformed`, naming the line."""
-    return parse(path, _content(path))
+    return parse(path, content(path))
 
 
-def parse(path: Path, data: bytes) -> Table:
+def parse(path: Location, data: bytes) -> Table:
     """Find the table in a file's content."""
+    shown = os.fspath(path)
     if len(data) > MAX_BYTES:
-        raise MarkdownMalformed(f"{path} is {len(data)} bytes; a Markdown queue has at most {MAX_BYTES}")
+        raise _too_large(shown, len(data))
     try:
-        data.decode("utf-8")
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise MarkdownMalformed(f"{path} line {line}: not UTF-8 text") from None
-    lines = tuple(data.splitlines(keepends=True)) if b"\r" not in data.replace(b"\r\n", b"") else _split(data)
-    header = _header(path, lines)
-    if header + 1 >= len(lines) or not _is_separator(lines[header + 1]):
-        raise MarkdownMalformed(f"{path} line {header + 2}: the separator line under the table's header is missing")
-    rows: list[Row] = []
-    place = header + 2
-    while place < len(lines) and lines[place].lstrip().startswith(b"|"):
-        rows.append(_row(path, lines[place], place + 1))
-        place += 1
-    _check_rest(path, lines, place)
-    _check_rows(path, rows)
-    return Table(path, lines, tuple(rows), place)
+        raise MarkdownMalformed(f"{shown} line {line}: not UTF-8 text") from None
+    mark = _BOM if text.startswith(_BOM) else ""
+    lines = text[len(mark) :].split("\n")  # a lone carriage return is a character inside a cell
+    header = _header(shown, lines)
+    rows = tuple(_rows(shown, lines, header + 2))
+    end = header + 2 + len(rows)
+    _check_rest(shown, lines, end)
+    return Table(shown, mark, lines, header, rows, end)
+
+
+def is_window(table: Table) -> bool:
+    """Say whether the database renders this queue."""
+    return any(map(_is_banner, table.lines[: table.header]))
+
+
+def rendered(table: Table, rows: Iterable[Fields], *, banner: bool) -> bytes:
+    """Return the file with these rows instead of its own. A row that was there keeps its spacing."""
+    there, ending, lines = {row.id: row for row in table.rows}, _ending(table), table.lines[: table.header]
+    if not banner:
+        lines = [line for line in lines if not _is_banner(line)]
+    elif not is_window(table):
+        lines.append(BANNER.decode() + ending)
+    lines += [table.lines[table.header], _ended(table, table.header + 1, ending)]
+    for cells in rows:
+        row = there.get(cell(cells["id"]))
+        lines.append(_changed(_ended(table, row.line - 1, ending), row, cells) if row else _line(cells) + ending)
+    return _joined(table, lines)
 
 
 @contextmanager
-def changing(path: Path) -> Generator[Change]:
-    """Hold a queue alone and give what it says now; `Change.write` puts the new content in its place."""
-    if os.environ.get("ORCH_QUEUE_MD_READ_ONLY", "").lower() in {"1", "true", "yes", "on"}:
+def changing(path: Location, *, rendering: bool = False) -> Generator[Change]:
+    """Hold a queue alone and give what it says now; `Change.write` puts the new content in its place.
+
+    Rendering is what keeps a window and a read-only queue up to date, so neither stands against it.
+    """
+    if not rendering and os.environ.get("ORCH_QUEUE_MD_READ_ONLY", "").lower() in {"1", "true", "yes", "on"}:
         raise MarkdownReadOnly("QUEUE.md is read-only in DB SSOT mode (ORCH_QUEUE_MD_READ_ONLY is set)")
-    real = path.resolve()
-    if not real.is_file():
-        _content(path)  # says what is wrong
-    with _locked(real):
-        data = _content(path)
-        yield Change(parse(path, data), real, data)
+    content(path)  # says what is wrong, before a lock file is made beside it
+    real = os.path.realpath(path)
+    with locked(real):
+        data = content(real)
+        table = parse(path, data)
+        if not rendering and is_window(table):
+            raise MarkdownReadOnly(
+                f"{table.path} is rendered from the database; use `interlock queue …` (or `--db`) to change an item"
+            )
+        yield Change(table, real, data)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A queue that is held for one change."""
 
     table: Table
-    real: Path
+    real: str
     read: bytes
 
-    def write(self, content: bytes) -> None:
-        """Put the new content in place, if the file still says what was read; raises `MarkdownChanged`."""
-        if content == self.read:
-            return
-        parse(self.table.path, content)  # what we write must be readable, by us and by everybody else
-        mode = self.real.stat().st_mode & 0o7777
-        if _content(self.table.path) != self.read:
-            raise MarkdownChanged(f"{self.table.path} was changed by somebody else in this moment")
-        publish.replace(self.real, [content], mode=mode)
+    def write(self, new: bytes, *, before: Callable[[], None] = lambda: None) -> Table:
+        """Put the new content in place, if the file still says what was read; raises `MarkdownChanged`.
+
+        `before` is called when nothing stands against it any more.
+        """
+        table = parse(self.table.path, new)  # what we write must be readable, by us and by everybody else
+        if new == self.read:
+            return table
+        before()
+        if content(self.real) != self.read:
+            raise MarkdownChanged(f"{table.path} was changed by somebody else in this moment")
+        try:
+            _replace(self.real, new)
+        except OSError as error:
+            raise MarkdownUnwritten(f"{table.path} can not be written: {error.strerror}") from None
+        return table
 
 
-def _content(path: Path) -> bytes:
+def content(path: Location) -> bytes:
+    """Return what a queue's file holds; raises `MarkdownMissing` where there is none, and for one too large."""
+    shown = os.fspath(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise MarkdownMissing(f"{shown} is no file, and so no queue")
+            if found.st_size > MAX_BYTES:
+                raise _too_large(shown, found.st_size)
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise MarkdownMissing(f"there is no queue {path}") from None
+        raise MarkdownMissing(f"there is no queue {shown}") from None
     except IsADirectoryError:
-        raise MarkdownMissing(f"{path} is a folder, not a queue") from None
+        raise MarkdownMissing(f"{shown} is a folder, not a queue") from None
     except OSError as error:
-        raise MarkdownMissing(f"{path} can not be read: {error.strerror}") from None
+        raise MarkdownMissing(f"{shown} can not be read: {error.strerror}") from None
+    except ValueError:
+        raise MarkdownMissing(f"{shown!a} is no file name") from None
 
 
-def _split(data: bytes) -> tuple[bytes, ...]:
-    """Split at line feeds only: a lone carriage return is a character inside a cell."""
-    parts = data.split(b"\n")
-    return (*(part + b"\n" for part in parts[:-1]), *((parts[-1],) if parts[-1] else ()))
-
-
-def _header(path: Path, lines: Sequence[bytes]) -> int:
-    found = [place for place, line in enumerate(lines) if _is_header(line)]
-    if not found:
-        raise MarkdownMalformed(
-            f"{path}: Queue table header not found", hint="the header is | " + " | ".join(COLUMNS) + " |"
-        )
-    if len(found) > 1:
-        raise MarkdownMalformed(f"{path} line {found[1] + 1}: a second queue table; there may be one")
-    return found[0]
-
-
-def _is_header(line: bytes) -> bool:
-    text = line.removeprefix(_BOM).strip()
-    return text.startswith(b"|") and tuple(part.strip() for part in _segments(text.decode("utf-8"))) == COLUMNS
-
-
-def _is_separator(line: bytes) -> bool:
-    text = line.strip().decode("utf-8")
-    cells = _segments(text)
-    return text.startswith("|") and len(cells) == len(COLUMNS) and all(_SEPARATOR.fullmatch(c.strip()) for c in cells)
-
-
-def _segments(text: str) -> list[str]:
-    inner = text.removeprefix("|")
-    return inner.removesuffix("|").split("|")
-
-
-def _row(path: Path, line: bytes, number: int) -> Row:
-    stripped = line.rstrip()
-    start = len(line) - len(line.lstrip()) + 1
-    end = len(stripped) - 1 if stripped.endswith(b"|") and len(stripped) > start else len(stripped)
-    spans: list[tuple[int, int]] = []
-    place = start
-    for segment in line[start:end].split(b"|"):
-        spans.append((place, place + len(segment)))
-        place += len(segment) + 1
-    if len(spans) != len(COLUMNS):
-        raise MarkdownMalformed(
-            f"{path} line {number}: Expected {len(COLUMNS)} cells in row, got {len(spans)}",
-            hint="a | inside a cell is written as /",
-        )
-    cells = {name: line[a:b].decode("utf-8").strip() for name, (a, b) in zip(COLUMNS, spans, strict=True)}
-    return Row(number, cells, tuple(spans))
-
-
-def _check_rest(path: Path, lines: Sequence[bytes], end: int) -> None:
-    """Refuse rows that a blank line has cut off: they would drop out of every count."""
-    for place in range(end, len(lines)):
-        text = lines[place].strip()
-        if not text.startswith(b"|"):
-            if text:
-                return
-            continue
-        if len(_segments(text.decode("utf-8"))) == len(COLUMNS):
-            raise MarkdownMalformed(
-                f"{path} line {place + 1}: a row after a blank line is outside of the table",
-                hint=f"take the blank line {place} away",
-            )
-        return
-
-
-def _check_rows(path: Path, rows: Sequence[Row]) -> None:
-    seen: dict[str, int] = {}
-    for row in rows:
-        if not row.id:
-            raise MarkdownMalformed(f"{path} line {row.line}: the id is empty")
-        if row.id in seen:
-            raise MarkdownMalformed(f"{path} line {row.line}: the id {row.id} stands in line {seen[row.id]} already")
-        seen[row.id] = row.line
-        if row.cells["status"] not in _STATUSES:
-            raise MarkdownMalformed(
-                f"{path} line {row.line}: {row.id} has the unknown status {row.cells['status']!r}",
-                hint="one of " + ", ".join(status.value for status in ItemStatus),
-            )
-        if row.cells["priority"] not in PRIORITY_RANK:
-            raise MarkdownMalformed(
-                f"{path} line {row.line}: {row.id} has the unknown priority {row.cells['priority']!r}",
-                hint="one of " + ", ".join(PRIORITY_RANK),
-            )
-
-
-def _fitted(segment: bytes, text: str) -> bytes:
-    """Put a text into a cell with the spacing that the cell has."""
-    inner = segment.strip()
-    if not inner:
-        return b" " + text.encode("utf-8") + b" " if text else segment
-    start = segment.index(inner)
-    return segment[:start] + text.encode("utf-8") + segment[start + len(inner) :]
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe would keep us until somebody writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextmanager
-def _locked(real: Path) -> Generator[None]:
-    lock = real.with_name(f".{real.name}.lock")
+def locked(real: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> Generator[None]:
+    """Hold a queue's lock file, which lies beside it."""
+    import random
+    import time
+
+    deadline = time.monotonic() + patience_seconds
+    while (descriptor := _try_lock(real)) is None:
+        if time.monotonic() > deadline:
+            raise MarkdownLocked(f"another process has been changing {real} for {patience_seconds:.0f} s")
+        time.sleep(random.uniform(0.001, 0.006))  # noqa: S311 - fairness, not a secret
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise MarkdownReadOnly(f"{lock} can not be made: {error.strerror}") from None
-    try:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise MarkdownLocked(f"another process has been changing {real} for 30 s") from None
-                time.sleep(0.005)
         yield
     finally:
         os.close(descriptor)
+
+
+def _try_lock(real: str) -> int | None:
+    """Return the held lock's descriptor, or None where another process holds it."""
+    import fcntl
+
+    folder, name = os.path.split(real)
+    lock = os.path.join(folder, f".{name}.lock")
+    try:
+        # Whoever may write the queue may lock it.
+        mode = stat.S_IMODE(os.stat(real).st_mode) & 0o666
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode | 0o600)
+    except OSError as error:
+        raise MarkdownReadOnly(f"{lock} can not be made: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+# --- the table's lines ------------------------------------------------------------------------------------------------
+
+
+def _header(path: str, lines: Sequence[str]) -> int:
+    place = next((place for place, line in enumerate(lines) if _is_header(line)), None)
+    if place is None:
+        raise MarkdownMalformed(
+            f"{path}: Queue table header not found", hint="the header is | " + " | ".join(COLUMNS) + " |"
+        )
+    names = _names(lines[place])
+    if len(names) != len(COLUMNS):
+        raise MarkdownMalformed(f"{path} line {place + 1}: the header has {len(names)} columns, not {len(COLUMNS)}")
+    for name, wanted in zip(names, COLUMNS, strict=True):
+        if name != wanted and name in COLUMNS:
+            raise MarkdownMalformed(
+                f"{path} line {place + 1}: the column {name} stands where {wanted} belongs",
+                hint="the order is " + ", ".join(COLUMNS),
+            )
+    if place + 1 >= len(lines) or not _is_separator(lines[place + 1]):
+        raise MarkdownMalformed(f"{path} line {place + 2}: the separator line under the table's header is missing")
+    return place
+
+
+def _is_header(line: str) -> bool:
+    return "status" in line and _names(line)[:_NAMED] == COLUMNS[:_NAMED]
+
+
+def _names(line: str) -> tuple[str, ...]:
+    text = line.strip()
+    return tuple(map(str.strip, _segments(text))) if text.startswith("|") else ()
+
+
+def _is_separator(line: str) -> bool:
+    cells = _names(line)
+    return len(cells) == len(COLUMNS) and all(map(_SEPARATOR.fullmatch, cells))
+
+
+def _segments(text: str) -> list[str]:
+    return text[1:-1].split("|") if len(text) > 1 and text[-1] == "|" else text[1:].split("|")
+
+
+def _rows(path: str, lines: Sequence[str], start: int) -> Generator[Row]:
+    seen: dict[str, int] = {}
+    for place in range(start, len(lines)):
+        text = lines[place].strip()
+        if text[:1] != "|":
+            return
+        segments = _segments(text)
+        if len(segments) != len(COLUMNS):
+            raise MarkdownMalformed(
+                f"{path} line {place + 1}: Expected {len(COLUMNS)} cells in row, got {len(segments)}",
+                hint="a | inside a cell is written as /",
+            )
+        cells = dict(zip(COLUMNS, map(str.strip, segments), strict=True))
+        item_id = cells["id"]
+        if (
+            item_id in seen
+            or not 0 < len(item_id) <= MAX_ID
+            or cells["status"] not in _STATUSES
+            or cells["priority"] not in _PRIORITIES
+        ):
+            raise _wrong(path, lines[place], Row(place + 1, cells), seen)
+        seen[item_id] = place + 1
+        yield Row(place + 1, cells)
+
+
+def _wrong(path: str, line: str, row: Row, seen: Mapping[str, int]) -> MarkdownMalformed:
+    """Return the error that says what is wrong with a row."""
+    where = f"{path} line {row.line}"
+    if _is_header(line):
+        return _second_table(path, row.line)
+    if not row.id:
+        return MarkdownMalformed(f"{where}: the id is empty")
+    if len(row.id) > MAX_ID:
+        return MarkdownMalformed(f"{where}: the id {row.id[:40]!a}… has more than {MAX_ID} characters")
+    if row.id in seen:
+        return MarkdownMalformed(f"{where}: the id {row.id} stands in line {seen[row.id]} already")
+    name, known = ("status", STATUSES) if row.cells["status"] not in _STATUSES else ("priority", PRIORITIES)
+    return MarkdownMalformed(
+        f"{where}: {row.id} has the unknown {name} {row.cells[name][:40]!r}", hint="one of " + ", ".join(known)
+    )
+
+
+def _check_rest(path: str, lines: Sequence[str], end: int) -> None:
+    """Refuse a second table, and rows that something has cut off: they would drop out of every count."""
+    if lines[end:] and lines[end].count("|") >= len(COLUMNS) - 1:
+        raise MarkdownMalformed(f"{path} line {end + 1}: a row begins with |")
+    fenced = other = False
+    for place in range(end, len(lines)):
+        text = lines[place].strip()
+        fenced ^= text.startswith(("```", "~~~"))
+        other = text.startswith("|") and (other or _is_rule(lines[place + 1 : place + 2]))
+        if fenced or text[:1] != "|":
+            continue
+        if _is_header(text):
+            raise _second_table(path, place + 1)
+        if not other and len(_segments(text)) == len(COLUMNS):
+            raise MarkdownMalformed(
+                f"{path} line {place + 1}: a row after a blank line is outside of the table",
+                hint=f"take away what stands between it and the table, which ends in line {end}",
+            )
+
+
+def _is_rule(lines: Sequence[str]) -> bool:
+    """Say whether these begin with what rules off the header of any table."""
+    cells = _names(lines[0]) if lines else ()
+    return bool(cells) and all(map(_SEPARATOR.fullmatch, cells))
+
+
+def _second_table(path: str, line: int) -> MarkdownMalformed:
+    return MarkdownMalformed(f"{path} line {line}: a second queue table; there may be one")
+
+
+def _too_large(path: str, size: int) -> MarkdownMalformed:
+    return MarkdownMalformed(f"{path} is {size} bytes; a Markdown queue has at most {MAX_BYTES}")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _line(cells: Fields) -> str:
+    return "| " + " | ".join(cell(cells[name]) for name in COLUMNS) + " |"
+
+
+def _changed(line: str, row: Row, changes: Fields) -> str:
+    """Return a row's line with some cells changed; where they stand and what is around them stays."""
+    start = line.index("|") + 1
+    end = len(line.rstrip())
+    if end > start and line[end - 1] == "|":
+        end -= 1
+    segments = line[start:end].split("|")
+    for name, text in changes.items():
+        if row.cells[name] not in {text, cell(text)}:
+            place = COLUMNS.index(name)
+            segments[place] = _fitted(segments[place], cell(text))
+    return line[:start] + "|".join(segments) + line[end:]
+
+
+def _fitted(segment: str, text: str) -> str:
+    """Put a text into a cell with the spacing that the cell has."""
+    inner = segment.strip()
+    if not inner:
+        return f" {text} " if text else segment
+    start = segment.index(inner)
+    return segment[:start] + text + segment[start + len(inner) :]
+
+
+def _ending(table: Table) -> str:
+    """Return what stands before the line feeds of the file's table."""
+    return "\r" if table.lines[table.header].endswith("\r") else ""
+
+
+def _ended(table: Table, place: int, ending: str) -> str:
+    """Return a line as it can be followed by another one."""
+    return table.lines[place] + (ending if place == len(table.lines) - 1 else "")
+
+
+def _joined(table: Table, lines: Sequence[str]) -> bytes:
+    """Return the file with these lines up to the table's end."""
+    return (table.mark + "\n".join([*lines, *(table.lines[table.end :] or [""])])).encode()
+
+
+def _is_banner(line: str) -> bool:
+    return line.startswith(BANNER_START.decode())
+
+
+def clear(path: Location) -> None:
+    """Take away what calls that were killed left half written; only who holds the queue may call this."""
+    folder, name = os.path.split(path)
+    left = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.tmp")
+    for entry in os.listdir(folder):
+        if left.fullmatch(entry):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, entry))
+
+
+def _replace(real: str, new: bytes) -> None:
+    from pathlib import Path
+
+    from interlock.evidence import publish
+
+    clear(real)
+    mode = stat.S_IMODE(os.stat(real).st_mode)
+    publish.replace(Path(real), [new], mode=mode)
+    if stat.S_IMODE(os.stat(real).st_mode) != mode:  # the umask took something off
+        os.chmod(real, mode)

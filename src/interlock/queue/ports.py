@@ -110,8 +110,8 @@ class ItemStore(Protocol):
         """Say whether `promote` would find anything; only reads."""
         ...
 
-    def promote(self, now_ms: int) -> int:
-        """Make items claimable whose `not_before` has passed; returns how many."""
+    def promote(self, now_ms: int, limit: int) -> int:
+        """Let items begin whose `not_before` has passed, and what a cut-off left waiting; returns how many, or keys."""
         ...
 
     def before(self, item: Item) -> int:
@@ -142,12 +142,12 @@ class ItemStore(Protocol):
         """Pause the queue, or let it go on."""
         ...
 
-    def take_in(self, rows: Collection[HandRow]) -> Sequence[str]:
+    def take_in(self, rows: Collection[HandRow], max_attempts: int) -> Sequence[str]:
         """Insert rows whose ids are not there; returns their ids."""
         ...
 
-    def take_over(self, row: HandRow) -> bool:
-        """Replace a hand-written item by a row of the same id; False where it belongs to a run."""
+    def take_over(self, row: HandRow) -> Item | None:
+        """Replace a hand-written item by a row of the same id; None where it is not there, or belongs to a run."""
         ...
 
     def retries(self) -> int:

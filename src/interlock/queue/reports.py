@@ -1,10 +1,13 @@
-"""What operators read all day: `status`, `workers`, `consistency-check`, in the lines that scripts parse. Pure."""
+"""What operators read all day: `status`, `workers`, `consistency-check`, in the lines that scripts parse. Pure.
+
+As the reading of a Markdown queue, this is cheap to import.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NOBODY = "-"
 STATUSES = ("PENDING", "IN_PROGRESS", "BLOCKED", "FAILED", "DONE")
@@ -42,11 +45,9 @@ def workers_lines(active: Sequence[Fields]) -> list[str]:
     """Return what is IN_PROGRESS by owner, owners in code point order; blank owners are one, shown as `-`."""
     if not active:
         return ["workers: none"]
-    owners: dict[str, list[Fields]] = defaultdict(list)
-    for row in active:
-        owners[row["owner_session"].strip() or NOBODY].append(row)
+    owners = by_owner(active)
     lines = [f"workers_active={len(owners)} in_progress={len(active)}"]
-    for owner, rows in sorted(owners.items()):
+    for owner, rows in owners:
         counted = " ".join(f"{name.lower()}={sum(_priority(row) == name for row in rows)}" for name in _PRIORITIES)
         starts = sorted(row["started_at_kst"] for row in rows if row["started_at_kst"].strip() not in {"", NOBODY})
         ids = ",".join(row["id"] for row in rows)
@@ -55,12 +56,19 @@ def workers_lines(active: Sequence[Fields]) -> list[str]:
     return lines
 
 
+def by_owner(active: Iterable[Fields]) -> list[tuple[str, list[Fields]]]:
+    """Group rows by owner, owners in code point order; blank owners are one, shown as `-`."""
+    owners: dict[str, list[Fields]] = defaultdict(list)
+    for row in active:
+        owners[row["owner_session"].strip() or NOBODY].append(row)
+    return sorted(owners.items())
+
+
 def _priority(row: Fields) -> str:
     return row["priority"].strip() or "P2"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """How a Markdown queue and a database differ."""
 
     total: int

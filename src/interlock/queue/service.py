@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 
+from interlock.kernel.canonical import MAX_INTEGER
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import Invalid
 from interlock.kernel.events import Emit, Event
-from interlock.queue.errors import AttemptsExhausted, IdempotencyKeyReused, ItemNotFound, ItemStateConflict, LeaseLost
+from interlock.queue.errors import (
+    AttemptsExhausted,
+    IdempotencyKeyReused,
+    ItemNotFound,
+    ItemStateConflict,
+    LeaseLost,
+    NotesBlank,
+)
 from interlock.queue.events import (
     ConcurrencySet,
     ItemAdded,
@@ -42,11 +50,21 @@ from interlock.queue.models import (
 )
 from interlock.queue.options import QueueOptions
 from interlock.queue.ports import ItemOwner, ItemStore
-from interlock.queue.words import checked_line, checked_new, checked_owner, checked_priority
+from interlock.queue.words import (
+    checked_instant,
+    checked_line,
+    checked_new,
+    checked_owner,
+    checked_priority,
+    checked_words,
+    storable,
+)
 
 EVERYTHING = Filter()
 _ENDED = {ItemStatus.DONE, ItemStatus.FAILED}
 _MINUTE_MS = 60_000
+_MOST_LEASE_SECONDS = 7 * 24 * 3600
+_MOST_PROMOTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +79,15 @@ class Queue:
     attempt: Callable[[], AbstractContextManager[None]]
     """Undoes what is done inside if it raises; the transaction goes on."""
     options: QueueOptions
+    unsettled: set[str] | None = None
+    """The keys whose limits are settled later; None where that is done at once."""
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
     def add(self, new: NewItem) -> Item:
         """Put an item on the queue; with an idempotency key that is known, return the item that has it."""
-        item, made = self.store.add(checked_new(new))
+        new = checked_new(new)
+        item, made = self.store.add(new)
         if not made:
             if (item.task, item.success_criteria) != (new.task, new.success_criteria):
                 raise IdempotencyKeyReused(f"the idempotency key belongs to {item.id}, which is another task")
@@ -85,7 +106,7 @@ class Queue:
 
     def get(self, item_id: str) -> Item:
         """Return an item; raises `ItemNotFound`."""
-        item = self.store.get(item_id) if item_id.isprintable() else None
+        item = self.store.get(item_id) if storable(item_id) else None
         if item is None:
             raise ItemNotFound(f"Row id not found: {item_id[:64]}")
         return item
@@ -117,8 +138,15 @@ class Queue:
 
     def claim(self, executor: Executor, owner_session: str, *, lease_seconds: int | None = None) -> Item | None:
         """Lease the oldest item of the highest priority, or return None."""
-        ordinary = self.options.lease_seconds if executor is Executor.INTERLOCK else self.options.external_lease_seconds
-        item = self.store.claim(executor, checked_owner(owner_session), (lease_seconds or ordinary) * 1000)
+        if lease_seconds is None:
+            ours = executor is Executor.INTERLOCK
+            lease_seconds = self.options.lease_seconds if ours else self.options.external_lease_seconds
+        if not 1 <= lease_seconds <= _MOST_LEASE_SECONDS:
+            raise Invalid(f"a lease lasts from 1 to {_MOST_LEASE_SECONDS} seconds, not {lease_seconds}")
+        owner, lease_ms = checked_owner(owner_session), lease_seconds * 1000
+        item = self.store.claim(executor, owner, lease_ms)
+        if item is None and self.promote():  # where no worker runs, nobody has looked since its time came
+            item = self.store.claim(executor, owner, lease_ms)
         if item is None:
             return None
         self._owner(item).claimed(item)
@@ -129,11 +157,12 @@ class Queue:
 
     def hold(self, item_id: str, fence: int) -> None:
         """Make sure that the item is still held under this fence; raises `LeaseLost`."""
-        if not self.store.hold(item_id, fence):
+        if not (_nameable(item_id, fence) and self.store.hold(item_id, fence)):
             raise _lost(item_id, fence)
 
     def heartbeat(self, item_id: str, fence: int) -> Item:
         """Renew one lease; raises `LeaseLost`. Not an event."""
+        self._check_named(item_id, fence)
         return self._held(self.store.beat(item_id, fence), item_id, fence)
 
     def renew(self, owner_session: str) -> Mapping[str, int]:
@@ -143,6 +172,7 @@ class Queue:
     def complete(self, item_id: str, fence: int, *, notes: str = "") -> Item:
         """Finish a held item."""
         note = checked_line(notes, "notes")
+        self._check_named(item_id, fence)
         item = self._held(
             self.store.end(item_id, fence, ItemStatus.DONE, last_error="", note=note, beat=None), item_id, fence
         )
@@ -159,7 +189,12 @@ class Queue:
         self, item_id: str, fence: int, *, reason: str, message: str, transient: bool = False, notes: str = ""
     ) -> Item:
         """End a held item as FAILED; a transient failure is tried again after the back-off, while attempts last."""
-        note = checked_line(notes, "notes")
+        note, reason, message = (
+            checked_line(notes, "notes"),
+            checked_line(reason, "reason"),
+            checked_words(message, "message"),
+        )
+        self._check_named(item_id, fence)
         seen = self.get(item_id)
         if transient and seen.attempt_count + 1 < seen.max_attempts:
             return self._return(seen, fence, reason=reason, message=message, note=note)
@@ -191,6 +226,7 @@ class Queue:
     def release(self, item_id: str, fence: int, *, notes: str = "") -> Item:
         """Give a held item back; no attempt is used up, and the old holder is shut out."""
         note = checked_line(notes, "notes")
+        self._check_named(item_id, fence)
         item = self._held(self.store.give_back(item_id, fence, beat=None, burn=False, note=note), item_id, fence)
         self._owner(item).given_back(item, "released")
         self._moved(item, ItemReleased(subject=item.id, fence=item.fence))
@@ -247,8 +283,9 @@ class Queue:
         return [*expired, *((item, "stale") for item in self.store.unleased(now - minutes * _MINUTE_MS))]
 
     def promote(self) -> int:
-        """Make items claimable whose time has come; returns how many. Not an event: nothing was decided."""
-        promoted = self.store.promote(self.now())
+        """Let items begin whose time has come, 1,000 at most; 0 when there is no more. Not an event: nobody decided."""
+        now = self.now()
+        promoted = self.store.promote(now, _MOST_PROMOTED) if self.store.due(now) else 0
         if promoted:
             self.wake()
         return promoted
@@ -263,7 +300,7 @@ class Queue:
             raise ItemStateConflict(f"cannot cancel terminal item: {seen.id} ({seen.status.value})")
         note = f"cancelled_by_operator: {reason}" if reason else "cancelled_by_operator"
         item = self._as_seen(self.store.park(seen, ItemStatus.BLOCKED, note, None), seen)
-        self._owner(item).cancelled(item, "cancelled_by_operator", reason)
+        self._stop_run(item, seen, "cancelled_by_operator", reason)
         self._moved(
             item,
             ItemCancelled(subject=item.id, previous_status=seen.status.value, fence=item.fence, reason=reason),
@@ -277,12 +314,12 @@ class Queue:
         """
         notes = checked_line(notes, "notes")
         if not notes:
-            raise Invalid("the notes are blank", hint="say what has to be planned anew: --notes TEXT")
+            raise NotesBlank("the notes are blank")
         seen = seen or self.get(item_id)
         status = ItemStatus.BLOCKED if seen.status is ItemStatus.IN_PROGRESS else ItemStatus.PENDING
         waits_for = "approval" if seen.kind is ItemKind.RUN else None
         item = self._as_seen(self.store.park(seen, status, f"replan:{notes}", waits_for), seen)
-        self._owner(item).cancelled(item, "replanned", notes)
+        self._stop_run(item, seen, "replanned", notes)
         self._moved(
             item,
             ItemReplanned(
@@ -323,9 +360,12 @@ class Queue:
         """Let a PENDING item wait until an instant; None lets it go on now."""
         reason = checked_line(reason, "reason")
         seen = self.get(item_id)
-        if seen.status is not ItemStatus.PENDING or seen.waits_for == "approval":
+        if seen.status is not ItemStatus.PENDING:
             raise ItemStateConflict(f"only a PENDING item can be snoozed: {seen.id} ({seen.status.value})")
-        until_ms = until_ms if until_ms is not None and until_ms > self.now() else None
+        if seen.waits_for == "approval":
+            raise ItemStateConflict(f"{seen.id} waits for a new approved draft, and for no instant")
+        if until_ms is not None and checked_instant(until_ms, "the instant until which it waits") <= self.now():
+            until_ms = None
         item = self._as_seen(self.store.defer(seen, reason and f"snooze: {reason}", until_ms), seen)
         self._moved(item, ItemSnoozed(subject=item.id, not_before_ms=until_ms, reason=reason))
         return item
@@ -352,7 +392,7 @@ class Queue:
         if not reason:
             raise Invalid("the reason is blank", hint="say why nothing may start: --reason TEXT")
         now = self.now()
-        if until_ms is not None and until_ms <= now:
+        if until_ms is not None and checked_instant(until_ms, "the pause's end") <= now:
             raise Invalid("the pause would have ended already")
         pause = Pause(paused_by=by, reason=reason, since_ms=now, until_ms=until_ms)
         self.store.set_pause(pause)
@@ -379,19 +419,47 @@ class Queue:
         if not 0 <= most <= 1_000_000:
             raise Invalid(f"a limit is from 0 to 1000000, not {most}")
         self.store.set_concurrency(key, most)
-        self.store.settle(key)
+        self._settle(key)
         self.emit(ConcurrencySet(subject=key, most=most))
         self.wake()
+
+    # --- many moves in one transaction --------------------------------------------------------------------------------
+
+    @contextmanager
+    def together(self) -> Generator[Queue]:
+        """Move many items, one after another in the order of their ids; limits are settled after the last of them.
+
+        Who held a key's limit and still asked for items would lock others out, and be locked out by them.
+        """
+        keys: set[str] = set()
+        yield replace(self, unsettled=keys)
+        for key in sorted(keys):
+            self.store.settle(key)
+
+    def settle(self, item: Item) -> None:
+        """Where an item counts towards a limit, let the next one of its key begin."""
+        if item.concurrency_key is not None:
+            self._settle(item.concurrency_key)
+
+    def _settle(self, key: str) -> None:
+        if self.unsettled is None:
+            self.store.settle(key)
+        else:
+            self.unsettled.add(key)
 
     # ------------------------------------------------------------------------------------------------------------------
 
     def _moved(self, item: Item, event: Event) -> None:
-        """Tell what happened; where the item counts towards a limit, let the next one of its key begin."""
-        if item.concurrency_key is not None:
-            self.store.settle(item.concurrency_key)
+        """Tell what happened, and let who was held up by it go on."""
+        self.settle(item)
         self.emit(event)
         if item.status not in _ENDED or item.concurrency_key is not None:
             self.wake()
+
+    def _stop_run(self, item: Item, seen: Item, reason: str, message: str) -> None:
+        """Stop an item's run, unless it was stopped before: then it stays as it ended."""
+        if seen.status is not ItemStatus.BLOCKED and seen.waits_for != "approval":
+            self._owner(item).cancelled(item, reason, message)
 
     def _failed(self, item: Item, reason: str, message: str) -> None:
         self._owner(item).failed(item, reason, message)
@@ -412,6 +480,11 @@ class Queue:
             return seen.lease_until_ms <= self.now()
         return (seen.started_ms or 0) <= self.now() - self.options.stale_minutes * _MINUTE_MS
 
+    def _check_named(self, item_id: str, fence: int) -> None:
+        """Answer for an item and a fence that no database could be asked for."""
+        if not _nameable(item_id, fence):
+            self._held(None, item_id, fence)
+
     def _held(self, item: Item | None, item_id: str, fence: int) -> Item:
         if item is None:
             self.get(item_id)
@@ -427,6 +500,10 @@ class Queue:
 
     def _owner(self, item: Item) -> ItemOwner:
         return self.owner if item.run_id is not None else _NOBODY
+
+
+def _nameable(item_id: str, fence: int) -> bool:
+    return storable(item_id) and 0 <= fence <= MAX_INTEGER
 
 
 def _lost(item_id: str, fence: int) -> LeaseLost:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from interlock.kernel.errors import Invalid
 from interlock.queue.models import PRIORITY_RANK, NewItem
@@ -12,6 +14,12 @@ _MOST_LINE = 2_000
 _MOST_NAME = 128
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _DUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
+_MARKER = re.compile(r"retry_not_before=(\d{1,11})(?!\d)")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_KST = timedelta(hours=9)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END_OF_TIME_MS = 253_402_300_799_999  # the end of the year 9999, behind which no calendar goes
+_MOST_ATTEMPTS = 1_000
 
 
 def checked_priority(priority: str) -> str:
@@ -61,19 +69,55 @@ def checked_due(text: str) -> str:
     return text
 
 
+def checked_words(text: str, what: str) -> str:
+    """Return a text that somebody else's program gave: as a note can hold it, cut where it is too long."""
+    line = _UNSTORABLE.sub("\ufffd", _BREAKS.sub(" ", text)).strip()
+    return checked_line(line if len(line) <= _MOST_LINE else line[: _MOST_LINE - 1] + "…", what)
+
+
+def checked_instant(ms: int, what: str) -> int:
+    """Return an instant that a calendar knows."""
+    if not 0 <= ms <= _END_OF_TIME_MS:
+        raise Invalid(f"{what} lies outside of the years 1970 to 9999")
+    return ms
+
+
 def checked_new(new: NewItem) -> NewItem:
-    """Return an item that is about to be added; raises `Invalid`."""
+    """Return an item that is about to be added, its notes on one line; raises `Invalid`."""
     checked_priority(new.priority)
     checked_text(new.task, "task")
     checked_text(new.success_criteria, "success criteria")
     checked_due(new.due_at_kst)
-    checked_line(new.notes, "notes")
     for key, what in ((new.idempotency_key, "idempotency key"), (new.concurrency_key, "concurrency key")):
         if key is not None:
             checked_owner(key, what)
-    return new
+    if new.not_before_ms is not None:
+        checked_instant(new.not_before_ms, "the instant before which it may not begin")
+    if not 0 <= new.max_attempts <= _MOST_ATTEMPTS:
+        raise Invalid(f"an item is tried from 0 to {_MOST_ATTEMPTS} times, not {new.max_attempts}")
+    return replace(new, notes=checked_line(new.notes, "notes"))
+
+
+def storable(text: str) -> bool:
+    """Say whether a database can hold a text: no NUL, no half of a surrogate pair."""
+    return _UNSTORABLE.search(text) is None
+
+
+def instant(text: str) -> int | None:
+    """Read `2026-11-21 17:00`, UTC+9, in milliseconds since the epoch; None for anything else."""
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC) - _KST
+    except (ValueError, OverflowError):
+        return None
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def not_before(notes: str, now_ms: int) -> int | None:
+    """Return the instant that the last retry marker names, if it is still to come."""
+    found = _MARKER.findall(notes)
+    return int(found[-1]) * 1000 if found and int(found[-1]) * 1000 > now_ms else None
 
 
 def _no_nul(text: str, what: str) -> None:
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if not storable(text):
         raise Invalid(f"the {what} holds a character that can not be stored (NUL, or half of a surrogate pair)")

@@ -25,11 +25,13 @@ from interlock.queue.models import (
     WorkerProcess,
 )
 from interlock.storage.database import Database, Row, Transaction, Value
+from interlock.storage.errors import DatabaseDamaged
 
 _KST = timedelta(hours=9)
 _OTHER_RANK = 99
 _OURS = "ORCH-"
 _PAGE = 200
+_MOST_UNLESS_SET = 1
 
 
 def kst(ms: int) -> str:
@@ -53,26 +55,33 @@ class StoredItems:
         known = self._with_key(new.idempotency_key)
         if known is not None:
             return known, False
-        number = self.transaction.one("item_number")
-        item_id = f"{_OURS}{number['value'] if number else 0:03d}"
+        item_id = self._next_id()
         if new.idempotency_key is not None and not self.transaction.run(
             "item_key_take", key=new.idempotency_key, item_id=item_id
         ):  # another transaction was faster, and has committed by now
             known = self._with_key(new.idempotency_key)
             if known is not None:
                 return known, False
-        return self._insert(item_id, new), True
+        while (item := self._insert(item_id, new)) is None:  # a row of this id was brought in from outside
+            item_id = self._next_id()
+            if new.idempotency_key is not None:
+                self.transaction.run("item_key_move", key=new.idempotency_key, item_id=item_id)
+        return item, True
+
+    def _next_id(self) -> str:
+        row = self.transaction.one("item_number")
+        if row is None:
+            raise DatabaseDamaged("the counter of item numbers is gone from the database")
+        return f"{_OURS}{row['value']:03d}"
 
     def _with_key(self, key: str | None) -> Item | None:
         row = self.transaction.one("item_key_get", key=key) if key is not None else None
         return self.get(row["item_id"]) if row else None
 
-    def _insert(self, item_id: str, new: NewItem) -> Item:
+    def _insert(self, item_id: str, new: NewItem) -> Item | None:
         now = self.transaction.now()
         not_before = new.not_before_ms if new.not_before_ms is not None and new.not_before_ms > now else None
         keyed = new.concurrency_key is not None and not_before is None
-        if new.concurrency_key is not None:
-            self.transaction.run("concurrency_add", key=new.concurrency_key, most=1)
         row = self.transaction.one(
             "item_insert",
             id=item_id,
@@ -94,9 +103,7 @@ class StoredItems:
             claimable=int(not_before is None and not keyed),
             waits_for="limit" if keyed else None,
         )
-        if row is None:
-            raise RuntimeError(f"{item_id} was inserted and is not there")
-        return _item(row)
+        return _item(row) if row else None
 
     def get(self, item_id: str) -> Item | None:
         """Return an item."""
@@ -224,6 +231,7 @@ class StoredItems:
             id=seen.id,
             fence=seen.fence,
             seen_status=seen.status.value,
+            seen_priority=seen.priority,
             priority=priority,
             rank=PRIORITY_RANK[priority],
             note=note,
@@ -253,14 +261,17 @@ class StoredItems:
 
     def due(self, now_ms: int) -> bool:
         """Say whether `promote` would find anything; only reads."""
-        return self.transaction.one("item_due", now=now_ms) is not None
+        due = self.transaction.one("item_due", now=now_ms) or self.transaction.one("concurrency_unsettled", limit=1)
+        return due is not None
 
-    def promote(self, now_ms: int) -> int:
-        """Make items claimable whose `not_before` has passed."""
-        rows = self.transaction.all("item_promote", now=now_ms)
-        for key in sorted({row["concurrency_key"] for row in rows if row["concurrency_key"] is not None}):
+    def promote(self, now_ms: int, limit: int) -> int:
+        """Let items begin whose `not_before` has passed, and what a cut-off left waiting; returns how many, or keys."""
+        rows = self.transaction.all("item_promote", now=now_ms, limit=limit)
+        keys = {row["concurrency_key"] for row in rows if row["concurrency_key"] is not None}
+        left = {row["key"] for row in self.transaction.all("concurrency_unsettled", limit=limit)}
+        for key in sorted(keys | left):
             self.settle(key)
-        return len(rows)
+        return len(rows) + len(left - keys)
 
     def before(self, item: Item) -> int:
         """Count the claimable items that go before this one, up to 1,000."""
@@ -273,11 +284,17 @@ class StoredItems:
         return int(row["items"]) if row else 0
 
     def settle(self, concurrency_key: str) -> None:
-        """Make the first items of a key claimable, as many as its limit leaves room for, and no others."""
+        """Make the first items of a key claimable, as many as its limit leaves room for, and no others.
+
+        Comes after every other write of a transaction, key after key in their order: it waits for nobody's items.
+        """
         row = self.transaction.one("concurrency_lock", key=concurrency_key)
-        if row is not None:
-            self.transaction.run("concurrency_lay_down", key=concurrency_key)
-            self.transaction.run("concurrency_take_up", key=concurrency_key, most=row["most"])
+        if row is None:
+            self.transaction.run("concurrency_add", key=concurrency_key, most=_MOST_UNLESS_SET)
+            row = self.transaction.one("concurrency_lock", key=concurrency_key)
+        most = row["most"] if row else _MOST_UNLESS_SET
+        self.transaction.run("concurrency_lay_down", key=concurrency_key, most=most)
+        self.transaction.run("concurrency_take_up", key=concurrency_key, most=most)
 
     def set_concurrency(self, key: str, most: int) -> None:
         """Set a key's limit."""
@@ -316,19 +333,21 @@ class StoredItems:
                 until_ms=pause.until_ms,
             )
 
-    def take_in(self, rows: Collection[HandRow]) -> Sequence[str]:
+    def take_in(self, rows: Collection[HandRow], max_attempts: int) -> Sequence[str]:
         """Insert rows whose ids are not there; returns their ids."""
-        taken = [row.id for row in rows if self.transaction.run("item_import", max_attempts=3, **self._hand(row))]
+        taken = [
+            row.id for row in rows if self.transaction.run("item_import", max_attempts=max_attempts, **self._hand(row))
+        ]
         numbers = [int(each[5:]) for each in taken if each.startswith(_OURS) and _is_number(each[5:])]
         if numbers:
             self.transaction.run("item_number_raise", value=max(numbers))
         return taken
 
-    def take_over(self, row: HandRow) -> bool:
-        """Replace a hand-written item by a row of the same id; False where it belongs to a run."""
+    def take_over(self, row: HandRow) -> Item | None:
+        """Replace a hand-written item by a row of the same id; None where it is not there, or belongs to a run."""
         values = self._hand(row)
-        del values["now"]
-        return self.transaction.run("item_take_over", **values) == 1
+        del values["now"], values["now_kst"]
+        return self._write("item_take_over", **values)
 
     def _hand(self, row: HandRow) -> dict[str, Value]:
         now = self.transaction.now()
@@ -418,12 +437,14 @@ class StoredHistory:
             with self.database.read() as transaction:
                 start = _next_index(transaction)
                 waiting = transaction.one("sealed_events", start=start, limit=1) is not None
-            if not waiting:
-                break
+                unfolded = transaction.one("counts_unfolded") is not None
+            if not waiting and not unfolded:
+                return
             with self.database.light() as transaction:
-                self._page(transaction)
-        with self.database.light() as transaction:
-            transaction.run("counts_fold")
+                if waiting:
+                    self._page(transaction)
+                if unfolded:
+                    transaction.run("counts_fold")
 
     def _page(self, transaction: Transaction) -> None:
         start = _next_index(transaction)

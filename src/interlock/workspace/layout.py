@@ -55,6 +55,36 @@ class Layout:
         return self.state / "kept"
 
     @property
+    def orchestrator(self) -> Path:
+        """The folder of seed 1: entry point, Markdown queue, run log, and a link to the database."""
+        return self.root / "automation" / "orchestrator"
+
+    @property
+    def entry_point(self) -> Path:
+        """The program that operators' scripts call."""
+        return self.orchestrator / "ops.py"
+
+    @property
+    def markdown_queue(self) -> Path:
+        """The Markdown queue; it owns its rows until it is made a window of the database."""
+        return self.orchestrator / "QUEUE.md"
+
+    @property
+    def run_log(self) -> Path:
+        """Which work ended, and how long it took."""
+        return self.orchestrator / "logs" / "orch_runs.jsonl"
+
+    @property
+    def database_link(self) -> Path:
+        """Where seed 1's tools look for the database."""
+        return self.orchestrator / "db" / "queue.db"
+
+    @property
+    def intents(self) -> Path:
+        """Changes of Markdown queues that are under way."""
+        return self.state / "markdown"
+
+    @property
     def ops(self) -> Path:
         """The windows of seed 4: plan, provider, drafts, approved, runs."""
         return self.root / ".orch_data" / "ops"

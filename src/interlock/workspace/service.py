@@ -44,7 +44,7 @@ class Made:
 
     path: Path
     done: str
-    """`created`, `kept`, `backed up`, or `missing` where only its owner can bring it back."""
+    """`created`, `kept`, `updated`, `adopted`, `backed up`, or `missing` where only its owner can bring it back."""
 
 
 def find_root(start: Path, *, inside_run: bool) -> Path:
@@ -66,7 +66,14 @@ def make_folders(layout: Layout) -> Iterator[Made]:
     if layout.root.exists() and not layout.root.is_dir():
         raise WorkspaceInvalid(f"{layout.root} is not a folder")
     private = (layout.state, layout.keys, layout.wake, layout.mirrors, layout.worktrees, layout.runs)
-    shown = (layout.ops / "drafts", layout.ops / "approved", layout.ops / "runs", layout.evidence)
+    shown = (
+        layout.ops / "drafts",
+        layout.ops / "approved",
+        layout.ops / "runs",
+        layout.evidence,
+        layout.run_log.parent,
+        layout.database_link.parent,
+    )
     try:
         for folder in private:
             yield _made(
@@ -91,8 +98,8 @@ def make_files(layout: Layout, database_url: str) -> Iterator[Made]:
 
 
 def backed_up(layout: Layout, stamp: str) -> Iterator[Made]:
-    """Move settings and provider configuration aside, so that they are written anew."""
-    for path in (layout.root / "interlock.toml", layout.ops / "provider.json"):
+    """Move settings, provider configuration and entry point aside, so that they are written anew."""
+    for path in (layout.root / "interlock.toml", layout.ops / "provider.json", layout.entry_point):
         if path.exists():
             kept = path.with_name(f"{path.name}.{stamp}.backup")
             path.rename(kept)

@@ -26,6 +26,7 @@ from interlock.evidence.head import render_head
 from interlock.evidence.ports import LogReader
 from interlock.kernel.events import Event
 from interlock.kernel.ids import has_prefix, with_prefix
+from interlock.queue import run_log
 from interlock.runs.service import Runs
 from interlock.workspace import ledger
 from interlock.workspace.errors import WindowsBusy, WindowsUnreadable
@@ -42,6 +43,8 @@ from interlock.workspace.rendering import (
 
 _PATIENCE_SECONDS = 30.0
 _CATCHING_UP_SECONDS = 2.0
+_SHOWN = {"plan", "draft", "approval", "run"}
+"""Of what kinds of events the subjects have a JSON window."""
 _PAGE = 500
 
 
@@ -92,6 +95,7 @@ class Windows:
                 caught = ledger.catch_up(self._ledger, self.log, caught.tail)
             differs = caught.differs or ledger.write_heads(self._heads, self.log)
             shown = self._show_since(cursor.shown)
+            self._log_runs(cursor.shown)
             after = _Cursor(shown, caught.tail)
             if after != cursor:
                 self._store(after)
@@ -160,11 +164,23 @@ class Windows:
         while events := self.log.events(start, _PAGE):
             touched: dict[str, None] = {}
             for index, event in events:
-                touched[str(event["subject"])] = None
+                if event["kind"].partition(".")[0] in _SHOWN:  # other things may bear names that look like ours
+                    touched[str(event["subject"])] = None
                 start = index + 1
             for subject in touched:
                 self._show(subject)
         return start
+
+    def _log_runs(self, start: int) -> None:
+        """Add what ended to the run log. The log itself says how far it is, so nothing is in it twice."""
+        resume: int | None = None
+        while events := self.log.events(start, _PAGE):
+            ended = [(index, lines) for index, event in events if (lines := run_log.lines_of(event, index))]
+            if ended and resume is None:
+                resume = run_log.resume(self.layout.run_log, before=self.log.size())
+            new = [line for index, lines in ended if index >= (resume or 0) for line in lines]
+            run_log.append(self.layout.run_log, new)
+            start = events[-1][0] + 1
 
     def _show(self, subject: str) -> None:
         if subject == "plan":

@@ -5,7 +5,7 @@ INSERT INTO queue_items (
 ) VALUES (
     :id, 'PENDING', :priority, :rank, :task, :success_criteria, :due_at_kst, :notes, :now_kst, :now_kst, :now,
     :kind, :executor, :run_id, :max_attempts, :idempotency_key, :concurrency_key, :not_before_ms, :claimable, :waits_for
-) RETURNING *;
+) ON CONFLICT (id) DO NOTHING RETURNING *;
 
 -- name: item_import
 -- A row of a Markdown queue, as it stands there.
@@ -22,10 +22,13 @@ INSERT INTO queue_items (
 UPDATE queue_items SET
     status = :status, priority = :priority, rank = :rank, task = :task, success_criteria = :success_criteria,
     owner_session = :owner_session, started_at_kst = :started_at_kst, started_ms = :started_ms,
-    due_at_kst = :due_at_kst, notes = :notes, not_before_ms = :not_before_ms, claimable = :claimable,
-    waits_for = NULL, lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
+    due_at_kst = :due_at_kst, notes = :notes, not_before_ms = :not_before_ms,
+    claimable = CASE WHEN concurrency_key IS NULL THEN CAST(:claimable AS BIGINT) ELSE 0 END,
+    waits_for = CASE WHEN concurrency_key IS NOT NULL AND CAST(:claimable AS BIGINT) = 1 THEN 'limit' END,
+    lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
     fence = fence + 1, updated_at = :now_kst
-WHERE id = :id AND run_id IS NULL;
+WHERE id = :id AND run_id IS NULL
+RETURNING *;
 
 -- name: item_key_get
 SELECT item_id FROM item_key WHERE key = :key;
@@ -33,17 +36,12 @@ SELECT item_id FROM item_key WHERE key = :key;
 -- name: item_key_take
 INSERT INTO item_key (key, item_id) VALUES (:key, :item_id) ON CONFLICT (key) DO NOTHING;
 
+-- name: item_key_move
+-- The number that was meant for this key was taken by a row that was brought in.
+UPDATE item_key SET item_id = :item_id WHERE key = :key;
+
 -- name: item_get
 SELECT * FROM queue_items WHERE id = :id;
-
--- name: item_renew
--- One statement for everything that a holder holds: a heartbeat is one write, however many items there are.
-UPDATE queue_items SET
-    beat = beat + 1,
-    lease_until_ms = :now + lease_ms,
-    lease_expires_at = (:now + lease_ms) / 1000
-WHERE lease_owner = :owner_session AND status = 'IN_PROGRESS'
-RETURNING id, fence;
 
 -- name: item_beat
 UPDATE queue_items SET
@@ -116,7 +114,7 @@ RETURNING *;
 UPDATE queue_items SET
     priority = :priority, rank = :rank, updated_at = :now_kst,
     notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
-WHERE id = :id AND fence = :fence AND status = :seen_status
+WHERE id = :id AND fence = :fence AND status = :seen_status AND priority = :seen_priority
 RETURNING *;
 
 -- name: item_held
@@ -136,15 +134,6 @@ SELECT COUNT(*) AS items FROM queue_items WHERE status = 'IN_PROGRESS' AND start
 SELECT 1 FROM queue_items
 WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL LIMIT 1;
 
--- name: item_promote
--- Future-dated rows stay out of the claim index until now: 100,000 of them in it cut claims to a fortieth.
-UPDATE queue_items SET
-    claimable = CASE WHEN concurrency_key IS NULL THEN 1 ELSE 0 END,
-    waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'limit' END,
-    not_before_ms = NULL
-WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL
-RETURNING concurrency_key;
-
 -- name: concurrency_add
 INSERT INTO concurrency (key, most) VALUES (:key, :most) ON CONFLICT (key) DO NOTHING;
 
@@ -154,8 +143,26 @@ INSERT INTO concurrency (key, most) VALUES (:key, :most) ON CONFLICT (key) DO UP
 -- name: concurrency_list
 SELECT key, most,
     (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = key AND status = 'IN_PROGRESS') AS held,
-    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = key AND status = 'PENDING') AS pending
+    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = key AND (claimable = 1 OR waits_for = 'limit')) AS pending
 FROM concurrency ORDER BY key;
+
+-- name: concurrency_unsettled
+-- Keys of which more could begin than may: whoever should have let them begin was cut off in between.
+WITH RECURSIVE waiting (key) AS (
+    SELECT first.concurrency_key FROM (
+        SELECT concurrency_key FROM queue_items
+        WHERE concurrency_key IS NOT NULL AND waits_for = 'limit' ORDER BY concurrency_key LIMIT 1
+    ) AS first
+    UNION ALL
+    SELECT (
+        SELECT concurrency_key FROM queue_items
+        WHERE concurrency_key > waiting.key AND waits_for = 'limit' ORDER BY concurrency_key LIMIT 1
+    ) FROM waiting WHERE waiting.key IS NOT NULL
+)
+SELECT waiting.key FROM waiting JOIN concurrency ON concurrency.key = waiting.key
+WHERE most > (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = waiting.key AND status = 'IN_PROGRESS')
+    + (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = waiting.key AND claimable = 1)
+ORDER BY waiting.key LIMIT :limit;
 
 -- name: concurrency_holders
 SELECT id, owner_session FROM queue_items

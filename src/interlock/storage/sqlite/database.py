@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier, leaf_hash
 from interlock.kernel.clock import Clock, system_clock
-from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Leaf
 from interlock.storage.database import Execute, Row, Transaction, Value, latest, migrations, queries, refuse_newer
-from interlock.storage.errors import (
-    DatabaseBusy,
-    DatabaseDamaged,
-    DatabaseFailed,
-    DatabaseMissing,
-    DatabaseReadOnly,
-    NotADatabase,
-    StorageFull,
-)
+from interlock.storage.errors import DatabaseMissing, NotADatabase
 from interlock.storage.sqlite import adoption
+from interlock.storage.sqlite.reading import APPLICATION_ID, open_reading, patiently, schema, translate
 from interlock.storage.sqlite.wake import Doorbell, ring
 
-Done = TypeVar("Done")
-
 _DIALECT = "sqlite"
-_APPLICATION_ID = 0x494C4B31  # "ILK1"
-_PATIENCE_SECONDS = 30.0
-_STEPS_SECONDS = (0.0005, 0.005)
-# Measured with 8 writers: SQLite's own busy handler let one of them do 1 transaction in 5 s; short random steps never
-# let anybody wait above 0.4 s. So busy_timeout stays 0 and we wait ourselves.
 
 
 class SqliteDatabase:
@@ -61,7 +43,7 @@ class SqliteDatabase:
             connection = self._open(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
             if fresh:
                 self.path.chmod(0o600)
-            _patiently(partial(_make_ours, connection, self.path))
+            patiently(partial(_make_ours, connection, self.path))
             self._upgrade(connection, origin)
         self._upgraded = True
         self._local.full = connection
@@ -106,7 +88,7 @@ class SqliteDatabase:
         """Open a transaction that sees one consistent state and changes nothing."""
         connection = self._connection("read")
         with self._translated():
-            _patiently(partial(_begin_reading, connection))
+            patiently(partial(_begin_reading, connection))
             try:
                 yield Transaction(_executor(connection), queries(_DIALECT), self._now, None)
             finally:
@@ -142,7 +124,7 @@ class SqliteDatabase:
                 raise DatabaseMissing(f"there is no database at {self.path}")
             with self._translated():
                 opening = self._open_reader if role in {"read", "watch"} else partial(self._open_writer, role)
-                connection = _patiently(opening)  # whoever closes it last holds it alone for a moment
+                connection = patiently(opening)  # whoever closes it last holds it alone for a moment
             setattr(self._local, role, connection)
         return connection
 
@@ -157,22 +139,8 @@ class SqliteDatabase:
         return connection
 
     def _open_reader(self) -> sqlite3.Connection:
-        """Open for reading only: creates and upgrades nothing, and works in a folder that can not be written."""
-        uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        try:
-            version = _schema(connection)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                connection.close()
-                raise
-            # No shared memory can be made here. With no log beside it, the file alone is the whole database.
-            connection.close()
-            wal = self.path.with_name(self.path.name + "-wal")
-            if wal.exists() and wal.stat().st_size:
-                raise
-            connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-            version = _schema(connection)
+        connection = open_reading(str(self.path))
+        version = schema(connection)
         refuse_newer(version, _DIALECT, str(self.path))
         if version == 0:
             connection.close()
@@ -190,7 +158,7 @@ class SqliteDatabase:
 
     def _upgrade(self, connection: sqlite3.Connection, origin: str | None) -> None:
         """Apply the migrations that are missing, after a backup of what is there."""
-        version = _schema(connection)
+        version = schema(connection)
         refuse_newer(version, _DIALECT, str(self.path))
         if version == latest(_DIALECT):
             return
@@ -200,7 +168,7 @@ class SqliteDatabase:
             self._back_up(connection, version)
         _begin(connection)
         try:
-            version = _schema(connection)
+            version = schema(connection)
             made = version == 0
             adopted = made and adoption.prepare(connection, str(self.path))
             for number, name, script in migrations(_DIALECT):
@@ -233,42 +201,13 @@ class SqliteDatabase:
         try:
             yield
         except sqlite3.Error as error:
-            raise _translate(error, self.path) from error
-
-
-def _translate(error: sqlite3.Error, path: Path) -> Exception:
-    name: str = getattr(error, "sqlite_errorname", "")
-    for prefix, kind, sentence in _MEANINGS:
-        if name.startswith(prefix):
-            return kind(f"{path} {sentence} ({error})")
-    return DatabaseFailed(f"{path}: {error}")
-
-
-_MEANINGS: tuple[tuple[str, type[InterlockError], str], ...] = (
-    ("SQLITE_FULL", StorageFull, "can not grow: the disk is full"),
-    ("SQLITE_IOERR_WRITE", StorageFull, "can not grow"),
-    ("SQLITE_IOERR", DatabaseFailed, "could not be read or written; look at the disk"),
-    ("SQLITE_BUSY", DatabaseBusy, f"stayed locked by another process for {_PATIENCE_SECONDS:.0f} s"),
-    ("SQLITE_LOCKED", DatabaseBusy, "is locked by another process"),
-    ("SQLITE_NOTADB", NotADatabase, "is not a database"),
-    ("SQLITE_CORRUPT", DatabaseDamaged, "is damaged"),
-    ("SQLITE_READONLY", DatabaseReadOnly, "is read-only"),
-    ("SQLITE_CANTOPEN", DatabaseReadOnly, "can not be opened"),
-    ("SQLITE_PERM", DatabaseReadOnly, "may not be opened"),
-)
-
-
-def _schema(connection: sqlite3.Connection) -> int:
-    """Return the number of the newest migration applied; 0 for a database of somebody else's."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    return version if application == _APPLICATION_ID else 0
+            raise translate(error, str(self.path)) from error
 
 
 def _make_ours(connection: sqlite3.Connection, path: Path) -> None:
     """Switch a database to a write-ahead log, if it is ours, empty, or one that can be adopted."""
-    if _schema(connection) == 0 and not adoption.adoptable(connection):
-        raise NotADatabase(f"{path} was not made by Interlock")
+    if schema(connection) == 0:
+        adoption.check(connection, str(path))
     connection.execute("PRAGMA journal_mode = WAL")
 
 
@@ -280,7 +219,7 @@ def _apply(connection: sqlite3.Connection, number: int, name: str, script: str, 
     )
     connection.execute("INSERT INTO schema_migration VALUES (?, ?, ?)", (number, name, now_ms))
     connection.execute(f"PRAGMA user_version = {number}")
-    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -295,7 +234,7 @@ def _statements(script: str) -> Iterator[str]:
 
 def _begin(connection: sqlite3.Connection) -> None:
     """Take the write lock."""
-    _patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
+    patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
 
 
 def _begin_reading(connection: sqlite3.Connection) -> None:
@@ -306,18 +245,6 @@ def _begin_reading(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-
-
-def _patiently(deed: Callable[[], Done]) -> Done:
-    """Do it as soon as the file is free, waiting in short random steps."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return deed()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(random.uniform(*_STEPS_SECONDS))  # noqa: S311 - fairness, not a secret
 
 
 def _executor(connection: sqlite3.Connection) -> Execute:

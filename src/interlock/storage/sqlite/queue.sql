@@ -27,9 +27,12 @@ ORDER BY rank, rowid LIMIT :limit;
 -- name: item_counts
 SELECT status, items FROM item_count;
 
--- name: counts_fold
+-- name: counts_unfolded
 -- Nothing is folded here: the triggers keep the counts themselves.
-SELECT 0 AS items WHERE 0;
+SELECT 1 WHERE 0;
+
+-- name: counts_fold
+SELECT 0 AS folded;
 
 -- name: item_claim
 -- The literal `claimable = 1` matches the partial index, which holds nothing else: a claim costs the same at any size.
@@ -46,6 +49,15 @@ WHERE rowid = (
 )
 RETURNING *;
 
+-- name: item_renew
+-- One statement for everything that a holder holds: a heartbeat is one write, however many items there are.
+UPDATE queue_items SET
+    beat = beat + 1,
+    lease_until_ms = :now + lease_ms,
+    lease_expires_at = (:now + lease_ms) / 1000
+WHERE lease_owner = :owner_session AND status = 'IN_PROGRESS'
+RETURNING id, fence;
+
 -- name: item_hold
 SELECT 1 FROM queue_items WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS';
 
@@ -56,19 +68,44 @@ SELECT COUNT(*) AS items FROM (
         AND (rank < :rank OR (rank = :rank AND rowid < (SELECT rowid FROM queue_items WHERE id = :id))) LIMIT 1000
 ) AS first;
 
+-- name: item_promote
+-- Future-dated rows stay out of the claim index until now: 100,000 of them in it cut claims to a fortieth.
+UPDATE queue_items SET
+    claimable = CASE WHEN concurrency_key IS NULL THEN 1 ELSE 0 END,
+    waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'limit' END,
+    not_before_ms = NULL
+WHERE rowid IN (
+    SELECT rowid FROM queue_items
+    WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL
+    ORDER BY not_before_ms LIMIT :limit
+)
+RETURNING concurrency_key;
+
 -- name: concurrency_lock
 SELECT most FROM concurrency WHERE key = :key;
 
 -- name: concurrency_lay_down
+-- Of the items of one key, the first are claimable: as many as may still begin. So a claim never has to look.
 UPDATE queue_items SET claimable = 0, waits_for = 'limit'
-WHERE concurrency_key = :key AND status = 'PENDING' AND claimable = 1;
+WHERE concurrency_key = :key AND claimable = 1 AND rowid NOT IN (
+    SELECT rowid FROM (
+        SELECT rowid, rank FROM queue_items WHERE concurrency_key = :key AND claimable = 1
+        UNION ALL
+        SELECT rowid, rank FROM (
+            SELECT rowid, rank FROM queue_items WHERE concurrency_key = :key AND claimable = 0 AND waits_for = 'limit'
+            ORDER BY rank, rowid LIMIT :most
+        )
+    )
+    ORDER BY rank, rowid
+    LIMIT MAX(0, :most - (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = :key AND status = 'IN_PROGRESS'))
+);
 
 -- name: concurrency_take_up
--- Of the items of one key, the first are claimable: as many as may still begin. So a claim never has to look.
 UPDATE queue_items SET claimable = 1, waits_for = NULL
 WHERE rowid IN (
-    SELECT rowid FROM queue_items WHERE concurrency_key = :key AND status = 'PENDING' AND waits_for = 'limit'
+    SELECT rowid FROM queue_items WHERE concurrency_key = :key AND claimable = 0 AND waits_for = 'limit'
     ORDER BY rank, rowid
-    LIMIT MAX(0, :most - (SELECT COUNT(*) FROM queue_items
-        WHERE concurrency_key = :key AND (status = 'IN_PROGRESS' OR (status = 'PENDING' AND claimable = 1))))
+    LIMIT MAX(0, :most
+        - (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = :key AND status = 'IN_PROGRESS')
+        - (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = :key AND claimable = 1))
 );

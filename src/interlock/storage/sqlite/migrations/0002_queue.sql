@@ -3,7 +3,11 @@ ALTER TABLE queue_items ADD COLUMN concurrency_key TEXT;
 -- Everything that is still open, in the queue's order; what is DONE, nearly all of a large table, stays out.
 CREATE INDEX queue_open ON queue_items (status, rank) WHERE status <> 'DONE';
 CREATE INDEX queue_order ON queue_items (rank);
-CREATE INDEX queue_keyed ON queue_items (concurrency_key, status, rank) WHERE concurrency_key IS NOT NULL;
+-- Of the items of one concurrency key: what may begin (claimable), what waits for its turn, and what is under way.
+CREATE INDEX queue_keyed ON queue_items (concurrency_key, claimable, rank)
+    WHERE concurrency_key IS NOT NULL AND (claimable = 1 OR waits_for = 'limit');
+CREATE INDEX queue_keyed_held ON queue_items (concurrency_key)
+    WHERE concurrency_key IS NOT NULL AND status = 'IN_PROGRESS';
 
 -- Counts are kept where the rows change: `status` never scans the table.
 CREATE TABLE item_count (status TEXT PRIMARY KEY, items INTEGER NOT NULL) WITHOUT ROWID;

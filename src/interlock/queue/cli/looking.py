@@ -1,0 +1,308 @@
+"""Verbs that look: status, workers, list, show, explain, and the figures for whoever is on call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import typer
+
+from interlock.doors.cli import answer, call, house, note, table
+from interlock.kernel.clock import to_text
+from interlock.kernel.errors import InterlockError, Invalid
+from interlock.queue import kpi as figures
+from interlock.queue import markdown, reports, run_log
+from interlock.queue.cli.meant import (
+    Rooms,
+    in_file,
+    lines_of,
+    looking,
+    markdown_path,
+    only_database,
+    shown_item,
+    shown_row,
+    span_ms,
+)
+from interlock.queue.exchange import as_row, as_rows
+from interlock.queue.markdown import Fields
+from interlock.queue.models import FIRST, PRIORITY_RANK, Filter, ItemStatus, Pause
+
+ItemId = Annotated[str, typer.Argument(metavar="ID")]
+OfStatus = Annotated[ItemStatus | None, typer.Option("--status", help="Only items that stand so.")]
+OfPriority = Annotated[str | None, typer.Option("--priority", help="Only P0, P1 or P2.")]
+OfOwner = Annotated[str | None, typer.Option("--owner", help="Only what this session holds or held.")]
+OlderThan = Annotated[
+    str | None, typer.Option("--older-than", metavar="SPAN", help="Only what was added before: 2h, 3d.")
+]
+WithText = Annotated[str | None, typer.Option("--text", help="Only with this in id, task, criteria or notes.")]
+_COLUMNS = ("id", "status", "priority", "owner_session", "run_id", "task")
+_ALERT, _DRIFT = 20, 10
+_HEALTH_ERROR = 30
+_ALL = 2**31 - 1
+
+
+def status() -> None:
+    """Count items by status, and show the first that are under way."""
+    file = in_file()
+    pause: Pause | None = None
+    if file is not None:
+        rows = [row.cells for row in file.rows()]
+        counts: Mapping[str, int] = {name: sum(r["status"] == name for r in rows) for name in reports.STATUSES}
+        active = reports.by_priority(row for row in rows if row["status"] == "IN_PROGRESS")
+    else:
+        with looking() as queue:
+            counts, pause = queue.counts(), queue.paused()
+            active = [as_row(item) for item in queue.list(Filter(status=ItemStatus.IN_PROGRESS), limit=5)]
+    shown = {"id": "queue", "status": "ok", **counts, "paused": _shown_pause(pause), "top_in_progress": active[:5]}
+    answer(shown, reports.status_lines(counts, active))
+    if pause is not None and not call().as_json:
+        until = "until somebody resumes it" if pause.until_ms is None else f"until {to_text(pause.until_ms)}"
+        note(f"paused by {pause.paused_by} {until}: {pause.reason}")
+
+
+def workers() -> None:
+    """Show who works on what."""
+    active = _active()
+    owners = reports.by_owner(active)
+    shown = [{"owner_session": owner, "tasks": len(rows), "ids": [row["id"] for row in rows]} for owner, rows in owners]
+    answer({"id": "queue", "status": "ok", "workers": shown}, reports.workers_lines(active))
+
+
+def _active() -> Sequence[Fields]:
+    file = in_file()
+    if file is not None:
+        return reports.by_priority(row.cells for row in file.rows() if row.cells["status"] == "IN_PROGRESS")
+    with looking() as queue:
+        return [as_row(item) for item in queue.list(Filter(status=ItemStatus.IN_PROGRESS), limit=_ALL)]
+
+
+def list_items(
+    status: OfStatus = None,
+    priority: OfPriority = None,
+    owner: OfOwner = None,
+    older_than: OlderThan = None,
+    text: WithText = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+) -> None:
+    """List items in the order in which they would be claimed."""
+    file = in_file()
+    if file is not None:
+        if older_than is not None:
+            only_database("tell how old a row is")
+        rows = [shown_row(row) for row in file.rows() if _row_is_meant(row.cells, status, priority, owner, text)]
+        table(rows[:limit], ("id", "status", "priority", "owner_session", "task"), empty="no such row")
+        return
+    with looking() as queue:
+        which = filtered(queue.now(), status, priority, owner, older_than, text)
+        found = queue.store.page(which, FIRST, limit + 1)
+    table([shown_item(item) for item, _ in found[:limit]], _COLUMNS, empty="no such item")
+    if len(found) > limit:
+        note(f"there are more; --limit shows more than {limit}")
+
+
+def _row_is_meant(
+    cells: Fields, status: ItemStatus | None, priority: str | None, owner: str | None, text: str | None
+) -> bool:
+    words = " ".join(cells[name] for name in ("id", "task", "success_criteria", "notes"))
+    return (
+        (status is None or cells["status"] == status.value)
+        and (priority is None or cells["priority"] == priority)
+        and (owner is None or cells["owner_session"] == owner)
+        and (text is None or text.lower() in words.lower())
+    )
+
+
+def filtered(
+    now_ms: int,
+    status: ItemStatus | None,
+    priority: str | None,
+    owner: str | None,
+    older_than: str | None,
+    text: str | None,
+) -> Filter:
+    """Return the filter that the options of `list` mean."""
+    if priority is not None and priority not in PRIORITY_RANK:
+        raise Invalid(f"the priority is one of {', '.join(PRIORITY_RANK)}, not {priority[:20]!a}")
+    for name, value in (("--owner", owner), ("--text", text)):
+        if value is not None and (not value or "\0" in value):
+            raise Invalid(f"{name} is empty or holds a NUL")
+    return Filter(
+        status=status,
+        priority=priority,
+        owner=owner,
+        created_before_ms=None if older_than is None else now_ms - span_ms(older_than, "--older-than"),
+        text=text,
+    )
+
+
+def show(item_id: ItemId) -> None:
+    """Show an item."""
+    file = in_file()
+    if file is not None:
+        shown = shown_row(file.row(item_id))
+    else:
+        with looking() as queue:
+            shown = shown_item(queue.get(item_id))
+    answer(shown, lines_of(shown))
+
+
+def explain(item_id: ItemId) -> None:
+    """Say why an item waits, runs or stands still: the rule, lease, limit or pause that holds it."""
+    only_database("explain its rows: a row has no lease, limit or pause")
+    with looking() as queue:
+        reasons, item = queue.explain(item_id), queue.get(item_id)
+    because = [{"code": reason.code, "text": reason.text} for reason in reasons]
+    answer(
+        {"id": item.id, "status": item.status.value, "because": because},
+        [f"{item.id} is {item.status.value}", *(f"- {reason.text} [{reason.code}]" for reason in reasons)],
+    )
+
+
+def consistency_check() -> None:
+    """Hold the Markdown queue against the database; exit code 10 where they differ."""
+    found = _compared()
+    answer(
+        {
+            "id": "queue",
+            "status": "ok" if found.ok else "mismatch",
+            "total": found.total,
+            "missing_in_db": list(found.missing_in_db),
+            "missing_in_md": list(found.missing_in_md),
+            "mismatches": list(found.mismatches),
+        },
+        found.lines(),
+    )
+    if not found.ok:
+        raise typer.Exit(_DRIFT)
+
+
+def _compared() -> reports.Comparison:
+    path = os.environ.get("ORCH_QUEUE_MD") if in_file() is None else None
+    ours = {row.id: row.cells for row in markdown.read(path or markdown_path()).rows}
+    with looking() as queue:
+        return reports.compare(ours, {row["id"]: row for row in as_rows(queue)})
+
+
+def kpi(
+    log_path: Annotated[str | None, typer.Option(metavar="PATH", help="The run log.")] = None,
+    max_failure_rate: Annotated[str, typer.Option(metavar="RATE")] = "0.2",
+    max_latency_p95_ms: Annotated[int, typer.Option(min=0)] = 2000,
+    max_stale_in_progress: Annotated[int, typer.Option(min=0)] = 0,
+    stale_minutes: Annotated[int, typer.Option(min=0)] = 60,
+    fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 20 for an alert.")] = False,
+) -> None:
+    """Show success, latency, retries and stale work; alert above limits."""
+    limits = figures.Limits(
+        max_failure_rate=_rate(max_failure_rate, "--max-failure-rate"),
+        max_latency_p95_ms=max_latency_p95_ms,
+        max_stale_in_progress=max_stale_in_progress,
+    )
+    found = _figures(log_path, stale_minutes)
+    alerts = found.alerts(limits)
+    rate = found.failure_rate
+    answer(
+        {
+            "id": "queue",
+            "status": "alert" if alerts else "ok",
+            "done": found.done,
+            "failed": found.failed,
+            "success_rate": None if rate is None else round(float(1 - rate), 4),
+            "latency_p95_ms": found.latency_p95_ms,
+            "latency_avg_ms": None if found.latency_avg_ms is None else round(float(found.latency_avg_ms), 2),
+            "retry_count": found.retry_count,
+            "stale_in_progress": found.stale_in_progress,
+            "alerts": alerts,
+        },
+        [found.line(), *alerts],
+    )
+    if alerts and fail_on_alert:
+        raise typer.Exit(_ALERT)
+
+
+def _figures(log_path: str | None, stale_minutes: int) -> figures.Kpi:
+    from pathlib import Path
+
+    named = log_path or os.environ.get("ORCH_LOG_PATH")
+    path = Path(named) if named else house(Rooms).places.run_log
+    log = figures.RunLog()
+    log.add(run_log.read(path))
+    if log.malformed:
+        note(f"{path}: {log.malformed} lines are no run records and were left out")
+    with looking() as queue:
+        active = [as_row(item) for item in queue.list(Filter(status=ItemStatus.IN_PROGRESS), limit=_ALL)]
+        stale = figures.stale(active, now_ms=queue.now(), minutes=stale_minutes)
+        return figures.figures(log, retry_count=queue.store.retries(), stale_in_progress=stale)
+
+
+def _rate(text: str, name: str) -> Decimal:
+    try:
+        rate = Decimal(text)
+    except InvalidOperation:
+        rate = Decimal("NaN")
+    if not (rate.is_finite() and rate >= 0):
+        raise Invalid(f"{name} is a rate from 0 on, such as 0.2, not {text[:40]!a}")
+    return rate
+
+
+def health() -> None:
+    """Check consistency, then the figures, for cron: exit code 0 ok, 10 drift, 20 alert, 30 could not be checked.
+
+    Limits come from ORCH_KPI_MAX_FAILURE_RATE, _MAX_LATENCY_P95_MS, _MAX_STALE_IN_PROGRESS and _STALE_MINUTES.
+    """
+    try:
+        lines, code, last = _health()
+    except InterlockError as error:
+        lines, code, last = [], _HEALTH_ERROR, f"HEALTH_ERROR {error.message} [{error.code}]"
+    word = last.split(" ", 1)[0]
+    answer({"id": "queue", "status": word, "exit_code": code, "lines": [*lines, last]}, [*lines, last])
+    raise typer.Exit(code)
+
+
+def _health() -> tuple[list[str], int, str]:
+    limits = figures.Limits(
+        max_failure_rate=_rate(os.environ.get("ORCH_KPI_MAX_FAILURE_RATE", "0.2"), "ORCH_KPI_MAX_FAILURE_RATE"),
+        max_latency_p95_ms=_whole("ORCH_KPI_MAX_LATENCY_P95_MS", 2000),
+        max_stale_in_progress=_whole("ORCH_KPI_MAX_STALE_IN_PROGRESS", 0),
+    )
+    minutes = _whole("ORCH_KPI_STALE_MINUTES", 60)
+    compared = _compared()
+    if not compared.ok:
+        return compared.lines(), _DRIFT, "HEALTH_FAIL consistency_mismatch code=3"
+    found = _figures(None, minutes)
+    alerts = found.alerts(limits)
+    lines = [*compared.lines(), found.line(), *alerts]
+    return (lines, _ALERT, "HEALTH_WARN kpi_alert code=2") if alerts else (lines, 0, "HEALTH_OK")
+
+
+def _whole(variable: str, default: int) -> int:
+    text = os.environ.get(variable)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Invalid(f"{variable} is a whole number from 0 on, not {text[:40]!a}")
+    return int(text)
+
+
+def _shown_pause(pause: Pause | None) -> dict[str, Any] | None:
+    if pause is None:
+        return None
+    return {
+        "by": pause.paused_by,
+        "reason": pause.reason,
+        "since": to_text(pause.since_ms),
+        "until": None if pause.until_ms is None else to_text(pause.until_ms),
+    }
+
+
+VERBS: Mapping[str, Callable[..., None]] = {
+    "status": status,
+    "workers": workers,
+    "list": list_items,
+    "show": show,
+    "explain": explain,
+    "consistency-check": consistency_check,
+    "kpi": kpi,
+    "health": health,
+}

@@ -1,0 +1,61 @@
+"""The light road: a queue is looked at without plugging the house together. `status` runs here every two seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+
+class Reading(Protocol):
+    """A queue in a database, to be looked at; nothing is created, changed or upgraded."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Count items by status."""
+        ...
+
+    def active(self, most: int = -1) -> list[Mapping[str, str]]:
+        """List what is IN_PROGRESS in the queue's order, at most so many."""
+        ...
+
+    def items(self) -> Iterable[Mapping[str, str]]:
+        """Yield every item by its nine columns, in the queue's order."""
+        ...
+
+    def retries(self) -> int:
+        """Count the retries ever made."""
+        ...
+
+
+def is_server(target: str) -> bool:
+    """Say whether `--db` names a database server and not a file."""
+    return target.startswith(("postgresql://", "postgres://"))
+
+
+def reading(target: str) -> Reading:
+    """Look at the queue that `--db` names: a SQLite file, ours or of earlier tools, or `postgresql://…`."""
+    if not is_server(target):
+        from interlock.storage.sqlite.reading import SqliteReading
+
+        return SqliteReading(target)
+    from interlock.settings import resolved_address
+    from interlock.storage.postgres.database import PostgresDatabase
+    from interlock.storage.reading import StoredReading
+
+    return StoredReading(PostgresDatabase(resolved_address(target, "--db")))
+
+
+def workspace_reading(root: str) -> Reading:
+    """Look at the queue of a workspace, wherever its database is."""
+    from pathlib import Path
+
+    from interlock.settings import load
+    from interlock.workspace.layout import Layout
+
+    folder = Path(root)
+    url = load(folder).database_url()
+    if not url:
+        return reading(str(Layout(folder).database))
+    from interlock.storage.postgres.database import PostgresDatabase
+    from interlock.storage.reading import StoredReading
+
+    return StoredReading(PostgresDatabase(url))

@@ -1,0 +1,48 @@
+"""Looking at a queue on a database server, in the same words as at one in a file (`sqlite/reading.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from interlock.queue.exchange import as_row
+from interlock.queue.models import FIRST, Filter, ItemStatus, Place
+from interlock.storage.database import Database
+from interlock.storage.queue import StoredItems
+
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """A queue in a database of ours, to be looked at."""
+
+    database: Database
+
+    def counts(self) -> Mapping[str, int]:
+        """Count items by status."""
+        with self.database.read() as transaction:
+            return StoredItems(transaction).counts()
+
+    def active(self, most: int = -1) -> list[Mapping[str, str]]:
+        """List what is IN_PROGRESS in the queue's order, at most so many."""
+        with self.database.read() as transaction:
+            page = StoredItems(transaction).page(
+                Filter(status=ItemStatus.IN_PROGRESS), FIRST, most if most >= 0 else 2**31 - 1
+            )
+        return [as_row(item) for item, _ in page]
+
+    def items(self) -> Iterator[Mapping[str, str]]:
+        """Yield every item by its nine columns, in the queue's order."""
+        with self.database.read() as transaction:
+            store, place = StoredItems(transaction), FIRST
+            more: Place | None = place
+            while more is not None:
+                page = store.page(Filter(), more, _PAGE)
+                yield from (as_row(item) for item, _ in page)
+                more = page[-1][1] if len(page) == _PAGE else None
+
+    def retries(self) -> int:
+        """Count the retries ever made."""
+        with self.database.read() as transaction:
+            return StoredItems(transaction).retries()

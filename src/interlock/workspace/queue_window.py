@@ -1,0 +1,95 @@
+"""Markdown queues that are windows of the database: rendered anew when items moved, never over a change by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from interlock.evidence import publish
+from interlock.kernel.errors import InterlockError
+from interlock.queue.markdown_service import MarkdownQueue
+from interlock.workspace.layout import Layout
+from interlock.workspace.windows import EventLog, only_writer
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWindows:
+    """The Markdown queues of one workspace that follow its database."""
+
+    layout: Layout
+    log: EventLog
+    rows: Callable[[], Iterable[Mapping[str, str]]]
+    """Reads every item as a row, now."""
+
+    def own(self, path: Path) -> None:
+        """Let a queue that has just been rendered follow the database."""
+        with only_writer(self.layout):
+            known = self._load()
+            known[str(path.resolve())] = {"shown": 0, "digest": _digest(path)}
+            self._store(known)
+
+    def disown(self, path: Path) -> None:
+        """Let it be; it owns its rows."""
+        with only_writer(self.layout):
+            known = self._load()
+            if known.pop(str(path.resolve()), None) is not None:
+                self._store(known)
+
+    def catch_up(self) -> tuple[str, ...]:
+        """Render what is behind the log; returns what was changed by hand and left alone, as sentences."""
+        if not self._file.exists():
+            return ()
+        differs: list[str] = []
+        with only_writer(self.layout):
+            known = self._load()
+            before, size = json.dumps(known), self.log.size()
+            for name, state in known.items():
+                if self._moved(state["shown"], size):
+                    differs += self._render(Path(name), state)
+                state["shown"] = size
+            if json.dumps(known) != before:
+                self._store(known)
+        return tuple(differs)
+
+    def _render(self, path: Path, state: dict[str, Any]) -> list[str]:
+        try:
+            if _digest(path) != state["digest"]:
+                return [
+                    f"{path} follows the database and was changed by hand; `interlock queue render --own` renews it"
+                ]
+            MarkdownQueue(path).replace_rows(self.rows(), banner=True, drop_missing=True)
+            state["digest"] = _digest(path)
+        except (InterlockError, OSError) as error:
+            return [f"{path} follows the database and could not be written: {error}"]
+        return []
+
+    def _moved(self, start: int, size: int) -> bool:
+        while start < size:
+            events = self.log.events(start, _PAGE)
+            if not events or any(str(event["kind"]).startswith("item.") for _, event in events):
+                return bool(events)
+            start = events[-1][0] + 1
+        return False
+
+    @property
+    def _file(self) -> Path:
+        return self.layout.state / "queue-windows.json"
+
+    def _load(self) -> dict[str, dict[str, Any]]:
+        try:
+            return cast("dict[str, dict[str, Any]]", json.loads(self._file.read_bytes()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _store(self, known: Mapping[str, Mapping[str, Any]]) -> None:
+        publish.replace(self._file, [json.dumps(known, sort_keys=True).encode()], mode=0o600)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
