@@ -100,8 +100,17 @@ class Interlock:
     def beside(self, target: str) -> Interlock:
         """Return the rooms over the database that `--db` names: the workspace's own, or one with its own log.
 
-        A queue of the earlier tools is upgraded in place, after a backup.
+        A queue of the earlier tools is upgraded by the first write, in place, after a backup.
         """
+        if target not in self._others:
+            self._others[target] = self._over(target)
+        return self._others[target]
+
+    @cached_property
+    def _others(self) -> dict[str, Interlock]:
+        return {}
+
+    def _over(self, target: str) -> Interlock:
         from interlock.reading import is_server
         from interlock.settings import resolved_address
 
@@ -117,13 +126,18 @@ class Interlock:
         from interlock.storage.sqlite.database import SqliteDatabase
         from interlock.storage.sqlite.reading import SqliteReading
 
+        SqliteReading(target).standing(0)  # says what is wrong before anything is written
         path = Path(target).resolve()
         if path == self.layout.database.resolve() and not self.settings.database.url:
             return self
-        SqliteReading(target).counts()  # says what is wrong before anything is written
-        database = SqliteDatabase(path)
-        database.create(f"interlock.local/{self.new_ulid().lower()}")
+        database = SqliteDatabase(path, adopts_as=f"interlock.local/{self.new_ulid().lower()}")
         return replace(self, database=database, ours=False)
+
+    def close(self) -> None:
+        """Close the database, and those beside it."""
+        self.database.close()
+        for other in self._others.values():
+            other.database.close()
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -165,7 +179,8 @@ class Interlock:
             return ()
         journal = self._journal(actor)
         journal.complete_all()
-        return (*journal.warnings, *self.windows.catch_up(actor), *self._queue_windows.catch_up())
+        differs = [f"{each}; see `interlock windows verify`" for each in self.windows.catch_up(actor)]
+        return (*journal.warnings, *differs, *self._queue_windows.catch_up())
 
     @cached_property
     def _queue_windows(self) -> QueueWindows:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 
 class Reading(Protocol):
     """A queue in a database, to be looked at; nothing is created, changed or upgraded."""
 
-    def counts(self) -> Mapping[str, int]:
-        """Count items by status."""
+    def standing(self, most: int) -> tuple[Mapping[str, int], Sequence[Mapping[str, str]]]:
+        """Count items by status, and list what is IN_PROGRESS, in the queue's order, at most so many; of one instant."""
         ...
 
-    def active(self, most: int = -1) -> list[Mapping[str, str]]:
-        """List what is IN_PROGRESS in the queue's order, at most so many."""
+    def active(self) -> Sequence[Mapping[str, str]]:
+        """List what is IN_PROGRESS, in the queue's order."""
         ...
 
     def items(self) -> Iterable[Mapping[str, str]]:

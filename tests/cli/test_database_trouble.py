@@ -402,8 +402,9 @@ def test_a_full_disk_loses_nothing_and_is_told(ask: Door, disk: Disk, capsys: py
 
 def test_a_file_that_may_not_grow_loses_nothing_and_is_told(ask: Door) -> None:
     ask.draft(prompt="before")
-    limited = ("prlimit", "--fsize=180000")
-    full = call("draft", "create", "--prompt", "x" * 120_000, at=ask.root, prefix=limited)
+    limited = ("prlimit", f"--fsize={database(ask.root).stat().st_size + 60_000}")
+    (ask.root / "long").write_text("x" * 400_000)
+    full = call("draft", "create", "--prompt-file", "long", at=ask.root, prefix=limited)
     full.refuses(1, "nothing was changed")
     assert [draft["prompt"] for draft in ask.json("draft", "list")] == ["before"]
     ask.draft(prompt="after")

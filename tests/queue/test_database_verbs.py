@@ -269,7 +269,7 @@ def test_giving_back_uses_no_attempt_up(desk: Desk) -> None:
         0,
         2,
     )
-    assert desk.told("item.released")[0][1] == {"fence": 2}
+    assert desk.told("item.released")[0][1] == {"owner_session": "w", "fence": 2}
     assert desk.held().id == item.id
 
 

@@ -26,8 +26,8 @@ class DraftStore(Protocol):
         """Return a draft with its texts."""
         ...
 
-    def list(self, *, status: DraftStatus | None, limit: int) -> Sequence[Draft]:
-        """List drafts, newest first."""
+    def list(self, *, status: DraftStatus | None, limit: int, before: str | None) -> Sequence[Draft]:
+        """List drafts, newest first; those made before the one called `before`."""
         ...
 
     def replace(self, draft: Draft, *, seen_version: int) -> bool:
@@ -50,8 +50,8 @@ class ApprovedStore(Protocol):
         """Return the digest that the log says was agreed to."""
         ...
 
-    def list(self, *, limit: int) -> Sequence[Approved]:
-        """List records, newest first."""
+    def list(self, *, limit: int, before: str | None) -> Sequence[Approved]:
+        """List records, newest first; those made before the one called `before`."""
         ...
 
     def revoke(self, approved_id: str, *, by: str, reason: str) -> bool:

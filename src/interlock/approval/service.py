@@ -101,10 +101,12 @@ class Approval:
         with self.look() as desk:
             return _draft(desk, draft_id)
 
-    def drafts(self, *, status: DraftStatus | None = None, limit: int = 100) -> Sequence[Draft]:
-        """List drafts, newest first."""
+    def drafts(
+        self, *, status: DraftStatus | None = None, limit: int = 100, before: str | None = None
+    ) -> Sequence[Draft]:
+        """List drafts, newest first; those made before the one called `before`."""
         with self.look() as desk:
-            return desk.drafts.list(status=status, limit=limit)
+            return desk.drafts.list(status=status, limit=limit, before=before)
 
     def terms(self, draft: Draft) -> JsonObject:
         """Return what an approval of this draft froze, or would freeze now: what a reviewer is shown."""
@@ -238,10 +240,10 @@ class Approval:
         with self.look() as desk:
             return _approved(desk, approved_id)
 
-    def all_approved(self, *, limit: int = 100) -> Sequence[Approved]:
-        """List approved records, newest first."""
+    def all_approved(self, *, limit: int = 100, before: str | None = None) -> Sequence[Approved]:
+        """List approved records, newest first; those made before the one called `before`."""
         with self.look() as desk:
-            return desk.approved.list(limit=limit)
+            return desk.approved.list(limit=limit, before=before)
 
     def revoke(self, actor: Actor, approved_id: str, *, reason: str = "") -> Approved:
         """Take an approval back: no run starts from it any more. Runs that are under way go on; cancel them."""

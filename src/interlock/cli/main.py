@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interlock import __version__
+from interlock.cli import streams
 from interlock.kernel.errors import Conflict, Failed, InterlockError, Invalid, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -94,30 +94,17 @@ _FLAGS = {
     "--version",
 }
 """Options that take no value; a test holds this against the doors."""
-_MOST_TOLD = 1200
 _WITH_VALUE = ("--workspace", "--as", "--correlation-id")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer one call; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words in (["--version"], ["-V"]):
-        sys.stdout.write(f"interlock {__version__}\n")
-        return 0
-    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when the caller closed it
-        return _fail(Failed("there is no standard output to answer on"))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    code = _answer(words)
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us has gone; nothing more can be said, and nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError) as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _fail(Failed(f"the answer could not be written: {error}"))
+        streams.prepare()
+        code = _answer(list(sys.argv[1:] if argv is None else argv))
+        streams.flush()
+    except InterlockError as error:
+        return _fail(error)
     return code
 
 
@@ -130,7 +117,7 @@ def _answer(words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.fall_silent()
         return 1
     except Exception as error:
         # The last resort: a person gets a sentence; whoever mends it sets INTERLOCK_TRACEBACK.
@@ -232,7 +219,7 @@ def _usage(error: Any) -> int:  # noqa: ANN401 - the command line library's own 
     message = error.format_message()
     if not message:  # a group without a subcommand has shown its help already
         return 2
-    sys.stderr.write(f"error: {_one_line(message)}{where}\n")
+    streams.complain(f"error: {streams.one_line(message)}{where}\n")
     return 2
 
 
@@ -254,14 +241,14 @@ def _call(common: dict[str, str]) -> tuple[Any, Callable[[], None]]:
 
     def close() -> None:
         for each in plugged:
-            each.database.close()
+            each.close()
 
     call = Call(
         as_json="--json" in common,
         actor=_actor(common),
         root=root,
         app=app,
-        wrote=lambda: _catch_up(app, _actor(common)),
+        catch_up=lambda: app().catch_up(_actor(common)()),
     )
     return call, close
 
@@ -301,26 +288,9 @@ def _root(named: str | None) -> Path:
     return root
 
 
-def _catch_up(app: Callable[[], Any], actor: Callable[[], Actor]) -> None:
-    """Bring the windows up to date. What was done is done: trouble with a file is said, and is no failure."""
-    from interlock.doors.cli import note
-
-    try:
-        for sentence in app().catch_up(actor()):
-            note(f"warning: {sentence}; see `interlock windows verify` and `interlock evidence verify`")
-    except (OSError, InterlockError) as error:
-        note(f"warning: done, but the window files were not brought up to date: {error}")
-
-
 def _fail(error: InterlockError) -> int:
-    hint = f"; {error.hint}" if error.hint else ""
-    sys.stderr.write(f"error: {_one_line(error.message.rstrip('. ') + hint)} [{error.code}]\n")
+    streams.complain(streams.refusal(error))
     own: int | None = getattr(error, "exit_code", None)
     if own is not None:
         return own
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
-
-
-def _one_line(text: str) -> str:
-    text = text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]} […]"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))

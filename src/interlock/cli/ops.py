@@ -7,21 +7,21 @@ Exit codes: 0 ok, 1 failure, 2 only for a KPI alert, 3 drift, 64 usage.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from interlock.cli import streams
 from interlock.kernel.errors import InterlockError, Invalid
 from interlock.queue import markdown, reports
+from interlock.queue.numbers import rate, whole, whole_in
 
 if TYPE_CHECKING:
     from interlock.access.models import Actor
-    from interlock.app import Interlock
     from interlock.queue.kpi import RunLog
-    from interlock.queue.markdown import Fields
-    from interlock.queue.service import Queue
+    from interlock.queue.markdown import Fields, Table
     from interlock.reading import Reading
 
 OK, FAILED, ALERT, DRIFT, USAGE = 0, 1, 2, 3, 64
@@ -92,23 +92,30 @@ class Asked(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer one call; the first argument is the workspace, the rest is what the operator wrote."""
-    root, *words = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        options = _parser().parse_args(_joined(words))
-        code: int = options.answer(Asked(root, options))
-        sys.stdout.flush()
+        streams.prepare()
+        code = _answer(list(sys.argv[1:] if argv is None else argv))
+        streams.flush()
     except InterlockError as error:
         return _fail(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone; nothing is wrong
+        streams.fall_silent()  # whoever read us has gone; nothing is wrong
         return OK
     except (OSError, UnicodeError) as error:
         return _fail(InterlockError(f"it did not work: {error}"))
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    if not words:
+        raise UsageWrong("this is called by a workspace's automation/orchestrator/ops.py")
+    try:
+        options = _parser().parse_args(_joined(words[1:]))
+    except Invalid as error:
+        raise UsageWrong(error.message, hint=error.hint) from None
+    code: int = options.answer(Asked(words[0], options))
     return code
 
 
@@ -116,27 +123,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _status(asked: Asked) -> int:
-    top = _number_of("ORCH_TOP_IN_PROGRESS", _TOP)
-    counts, active = _counted(asked, top)
+    try:
+        top = whole_in("ORCH_TOP_IN_PROGRESS", _TOP)
+    except Invalid as error:
+        raise UsageWrong(error.message) from None
+    table = _table(asked)
+    # One is asked for even where none is shown, to know whether there is one.
+    counts, active = reports.standing(_cells(table)) if table else asked.reading().standing(max(top, 1))
     return _say(reports.status_lines(counts, active, top))
 
 
 def _workers(asked: Asked) -> int:
-    return _say(reports.workers_lines(_counted(asked, -1)[1]))
+    table = _table(asked)
+    return _say(reports.workers_lines(reports.standing(_cells(table))[1] if table else asked.reading().active()))
 
 
-def _counted(asked: Asked, most: int) -> tuple[Mapping[str, int], Sequence[Fields]]:
-    """Count by status, and list what is IN_PROGRESS in the queue's order."""
-    if not asked.database:
-        table = markdown.read(asked.queue())
-        if not (asked.is_default() and markdown.is_window(table)):
-            counts: dict[str, int] = {}
-            for row in table.rows:
-                counts[row.cells["status"]] = counts.get(row.cells["status"], 0) + 1
-            active = [row.cells for row in table.rows if row.cells["status"] == "IN_PROGRESS"]
-            return counts, reports.by_priority(active)
-    looked = asked.reading()
-    return looked.counts(), looked.active(most)
+def _table(asked: Asked) -> Table | None:
+    """Read the Markdown queue that is meant; None where the database answers, also in a window's place."""
+    if asked.database:
+        return None
+    table = markdown.read(asked.queue())
+    return None if asked.is_default() and markdown.is_window(table) else table
+
+
+def _cells(table: Table) -> Iterator[Fields]:
+    return (row.cells for row in table.rows)
 
 
 def _consistency_check(asked: Asked) -> int:
@@ -186,67 +197,42 @@ def _read_log(path: str) -> RunLog:
 
 
 def _cancel(asked: Asked) -> int:
-    return _change(
-        asked,
-        lambda queue: queue.cancel(asked.options.id).cells["status"],
-        lambda queue: queue.cancel(asked.options.id).status.value,
-    )
+    return _change(asked, lambda queue: queue.cancel(asked.options.id))
 
 
 def _replan(asked: Asked) -> int:
     notes: str = asked.options.notes
     if not notes.strip():
         raise UsageWrong("--notes is blank; say what has to be planned anew")
-    return _change(
-        asked,
-        lambda queue: queue.replan(asked.options.id, notes).cells["status"],
-        lambda queue: queue.replan(asked.options.id, notes).status.value,
-    )
+    return _change(asked, lambda queue: queue.replan(asked.options.id, notes))
 
 
 def _retry(asked: Asked) -> int:
-    return _change(
-        asked,
-        lambda queue: queue.retry(asked.options.id).cells["status"],
-        lambda queue: queue.retry(asked.options.id).status.value,
-    )
+    return _change(asked, lambda queue: queue.retry(asked.options.id))
 
 
-def _change(asked: Asked, in_file: Callable[[Any], str], in_database: Callable[[Queue], str]) -> int:
+def _change(asked: Asked, verb: Callable[[Any], Any]) -> int:
+    """Carry out a verb, which is called the same on a Markdown queue and on one in a database."""
     from interlock.app import Interlock
+    from interlock.doors.cli import follow
 
-    house = Interlock.at(_path(asked.root))
+    by, table = _actor(), _table(asked)
+    plugged = Interlock.at(_path(asked.root))
     try:
-        by = _actor()
-        if not asked.database and not _is_window(asked):
-            queue = house.markdown(asked.queue(), by)
-            status = in_file(queue)
-            warnings: Sequence[str] = queue.warnings
-        else:
-            house = house.beside(asked.database) if asked.database else house
+        house = plugged.beside(asked.database) if asked.database else plugged
+        if table is None:
             with house.queue(by) as queue:
-                status = in_database(queue)
-            warnings = ()
+                status = verb(queue).status.value
+        else:
+            file = house.markdown(table.path, by)
+            status = verb(file).cells["status"]
+            for sentence in file.warnings:
+                _note(f"warning: {sentence}")
         _say([f"{asked.options.id} -> {status}"])
-        _after(house, by, warnings)
+        follow(lambda: house.catch_up(by))
     finally:
-        house.database.close()
+        plugged.close()
     return OK
-
-
-def _is_window(asked: Asked) -> bool:
-    """Say whether the workspace's own queue is a window of the database, which then answers in its place."""
-    return asked.is_default() and markdown.is_window(markdown.read(asked.queue()))
-
-
-def _after(house: Interlock, by: Actor, warnings: Sequence[str]) -> None:
-    """Bring what follows the log up to date. What was done is done: trouble with that is said, and is no failure."""
-    try:
-        warnings = [*warnings, *house.catch_up(by)]
-    except (OSError, InterlockError) as error:
-        warnings = [*warnings, f"done, but what follows the log was not brought up to date: {error}"]
-    for sentence in warnings:
-        _note(f"warning: {sentence}")
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -298,10 +284,16 @@ def _stores(parser: argparse.ArgumentParser, default: str | None) -> None:
 def _kpi_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-path", metavar="PATH")
     parser.add_argument("--db-path", metavar="PATH")
-    parser.add_argument("--max-failure-rate", metavar="RATE", type=_rate, default="0.2")
-    parser.add_argument("--max-latency-p95-ms", metavar="MS", type=_whole, default=2000)
-    parser.add_argument("--max-stale-in-progress", metavar="N", type=_whole, default=0)
-    parser.add_argument("--stale-minutes", metavar="MIN", type=_whole, default=60)
+    parser.add_argument(
+        "--max-failure-rate", metavar="RATE", type=partial(rate, what="--max-failure-rate"), default="0.2"
+    )
+    parser.add_argument(
+        "--max-latency-p95-ms", metavar="MS", type=partial(whole, what="--max-latency-p95-ms"), default=2000
+    )
+    parser.add_argument(
+        "--max-stale-in-progress", metavar="N", type=partial(whole, what="--max-stale-in-progress"), default=0
+    )
+    parser.add_argument("--stale-minutes", metavar="MIN", type=partial(whole, what="--stale-minutes"), default=60)
     parser.add_argument("--fail-on-alert", action="store_true", help="exit with 2 for an alert")
 
 
@@ -318,32 +310,6 @@ def _joined(words: Sequence[str]) -> list[str]:
         joined.append(word)
         place += 1
     return joined
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a whole number from 0 on")
-    return int(text)
-
-
-def _rate(text: str) -> Any:  # noqa: ANN401 - a Decimal, whose import only `kpi` pays for
-    from decimal import Decimal, InvalidOperation
-
-    try:
-        rate = Decimal(text)
-    except InvalidOperation:
-        rate = Decimal("NaN")
-    if not (rate.is_finite() and rate >= 0):
-        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a rate from 0 on, such as 0.2")
-    return rate
-
-
-def _number_of(variable: str, default: int) -> int:
-    text = os.environ.get(variable)
-    try:
-        return default if text is None else _whole(text)
-    except argparse.ArgumentTypeError as error:
-        raise UsageWrong(f"{variable}: {error}") from None
 
 
 # --- the caller -------------------------------------------------------------------------------------------------------
@@ -387,9 +353,7 @@ def _shown(text: str) -> str:
 
 
 def _fail(error: InterlockError) -> int:
-    hint = f"; {error.hint}" if error.hint else ""
-    text = " ".join((error.message.rstrip(". ") + hint).split())
-    sys.stderr.write(f"error: {_shown(text[:1200])} [{error.code}]\n")
+    streams.complain(streams.refusal(error))
     return USAGE if isinstance(error, UsageWrong) else FAILED
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from interlock.kernel.errors import InterlockError
+
 House = TypeVar("House")
 
 
@@ -28,8 +30,12 @@ class Call:
     """Finds the workspace; raises `WorkspaceMissing`."""
     app: Callable[[], Any]
     """Plugs the workspace's rooms together."""
-    wrote: Callable[[], None]
-    """Brings the windows up to date after a verb that changed something."""
+    catch_up: Callable[[], Iterable[str]]
+    """Brings what follows the log up to its end; returns what differs and was left alone, as sentences."""
+
+    def wrote(self) -> None:
+        """Bring up to date what follows the log, after a verb that changed something."""
+        follow(self.catch_up)
 
 
 _call: ContextVar[Call] = ContextVar("call")
@@ -77,6 +83,15 @@ def table(data: Sequence[dict[str, Any]], columns: Sequence[str], *, empty: str)
 def note(text: str) -> None:
     """Say something beside the answer, on stderr."""
     sys.stderr.write(_shown(text) + "\n")
+
+
+def follow(catch_up: Callable[[], Iterable[str]]) -> None:
+    """Bring up to date what follows the log. What was done is done: trouble with that is said, and is no failure."""
+    try:
+        for sentence in catch_up():
+            note(f"warning: {sentence}")
+    except (OSError, InterlockError) as error:
+        note(f"warning: done, but the window files were not brought up to date: {error}")
 
 
 def _rich_table(data: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:

@@ -65,6 +65,7 @@ class ItemReleased(Event):
     """The holder gave the item back without using up an attempt."""
 
     kind = "item.released"
+    owner_session: str = ""
     fence: int
 
 

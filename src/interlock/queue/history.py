@@ -66,7 +66,7 @@ _PAYLOADS: Mapping[str, Callable[[Mapping[str, Any], Item], Mapping[str, Any]]] 
     "item.added": _added,
     "item.imported": _added,
     "item.claimed": lambda told, _: {"owner_session": told["owner_session"]},
-    "item.released": lambda _, item: {"owner_session": item.owner_session},
+    "item.released": lambda told, _: {"owner_session": told.get("owner_session") or "-"},
     "item.completed": _noted,
     "item.failed": _noted,
     "item.cancelled": _noted,

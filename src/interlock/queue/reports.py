@@ -28,6 +28,17 @@ def by_priority(rows: Iterable[Fields]) -> list[Fields]:
     return sorted(rows, key=lambda row: rank.get(row["priority"], len(rank)))
 
 
+def standing(rows: Iterable[Fields]) -> tuple[Mapping[str, int], list[Fields]]:
+    """Count rows by status, and return those that are IN_PROGRESS in the queue's order."""
+    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
+    active: list[Fields] = []
+    for row in rows:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+        if row["status"] == "IN_PROGRESS":
+            active.append(row)
+    return counts, by_priority(active)
+
+
 def status_lines(counts: Mapping[str, int], active: Sequence[Fields], top: int = 5) -> list[str]:
     """Return the summary line, and the first of what is IN_PROGRESS (given in the queue's order)."""
     summary = "summary " + " ".join(f"{name}={counts.get(name, 0)}" for name in STATUSES)
@@ -101,7 +112,9 @@ def compare(markdown: Mapping[str, Fields], database: Mapping[str, Fields]) -> C
     for item_id in sorted(markdown.keys() & database.keys()):
         ours, theirs = markdown[item_id], database[item_id]
         mismatches += [
-            f"{item_id}:{name}:md={ours[name]} db={theirs[name]}" for name in COMPARED if ours[name] != theirs[name]
+            f"{item_id}:{name}:md={ours[name]} db={theirs[name]}"
+            for name in COMPARED
+            if (ours[name] or NOBODY) != (theirs[name] or NOBODY)
         ]
     return Comparison(
         total=len(markdown),

@@ -226,10 +226,11 @@ class Queue:
     def release(self, item_id: str, fence: int, *, notes: str = "") -> Item:
         """Give a held item back; no attempt is used up, and the old holder is shut out."""
         note = checked_line(notes, "notes")
+        seen = self.get(item_id)
         self._check_named(item_id, fence)
         item = self._held(self.store.give_back(item_id, fence, beat=None, burn=False, note=note), item_id, fence)
         self._owner(item).given_back(item, "released")
-        self._moved(item, ItemReleased(subject=item.id, fence=item.fence))
+        self._moved(item, ItemReleased(subject=item.id, owner_session=seen.owner_session, fence=item.fence))
         return item
 
     # --- the rescuer --------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ class RunStore(Protocol):
         """Return a run."""
         ...
 
-    def list(self, *, status: RunStatus | None, limit: int) -> Sequence[Run]:
-        """List runs, newest first."""
+    def list(self, *, status: RunStatus | None, limit: int, before: str | None) -> Sequence[Run]:
+        """List runs, newest first; those made before the one called `before`."""
         ...
 
     def move(self, run_id: str, seen: RunStatus, after: RunStatus, *, reason: str | None, message: str | None) -> bool:

@@ -70,10 +70,10 @@ class Runs:
         with self.look() as desk:
             return _run(desk, run_id)
 
-    def list(self, *, status: RunStatus | None = None, limit: int = 100) -> Sequence[Run]:
-        """List runs, newest first."""
+    def list(self, *, status: RunStatus | None = None, limit: int = 100, before: str | None = None) -> Sequence[Run]:
+        """List runs, newest first; those made before the one called `before`."""
         with self.look() as desk:
-            return desk.runs.list(status=status, limit=limit)
+            return desk.runs.list(status=status, limit=limit, before=before)
 
     def steps(self, run_id: str) -> Sequence[Step]:
         """List the steps of a run's present generation."""

@@ -91,10 +91,15 @@ class StoredDrafts:
         row = self.transaction.one("draft_get", id=draft_id)
         return _draft(row) if row else None
 
-    def list(self, *, status: DraftStatus | None, limit: int) -> Sequence[Draft]:
-        """List drafts, newest first."""
+    def list(self, *, status: DraftStatus | None, limit: int, before: str | None) -> Sequence[Draft]:
+        """List drafts, newest first; those made before the one called `before`."""
         rows = self.transaction.all(
-            "draft_list", any_status=int(status is None), status=status.value if status else "", limit=limit
+            "draft_list",
+            any_status=int(status is None),
+            status=status.value if status else "",
+            from_newest=int(before is None),
+            before=before or "",
+            limit=limit,
         )
         return [_draft(row) for row in rows]
 
@@ -140,9 +145,10 @@ class StoredApproved:
         rows = self.transaction.all("approved_logged", draft_id=draft_id)
         return str(json.loads(rows[0]["leaf"])["payload"]["digest"]) if len(rows) == 1 else None
 
-    def list(self, *, limit: int) -> Sequence[Approved]:
-        """List records, newest first."""
-        return [_approved(row) for row in self.transaction.all("approved_list", limit=limit)]
+    def list(self, *, limit: int, before: str | None) -> Sequence[Approved]:
+        """List records, newest first; those made before the one called `before`."""
+        rows = self.transaction.all("approved_list", from_newest=int(before is None), before=before or "", limit=limit)
+        return [_approved(row) for row in rows]
 
     def revoke(self, approved_id: str, *, by: str, reason: str) -> bool:
         """Mark a record as revoked; False if it is already."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from interlock.queue.exchange import as_row
 from interlock.queue.models import FIRST, Filter, ItemStatus, Place
-from interlock.storage.database import Database
+from interlock.storage.database import Database, Transaction
 from interlock.storage.queue import StoredItems
 
 _PAGE = 1_000
+_ALL = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,15 @@ class StoredReading:
 
     database: Database
 
-    def counts(self) -> Mapping[str, int]:
-        """Count items by status."""
+    def standing(self, most: int) -> tuple[Mapping[str, int], list[Mapping[str, str]]]:
+        """Count items by status and list what is IN_PROGRESS, at most so many, as of one instant."""
         with self.database.read() as transaction:
-            return StoredItems(transaction).counts()
+            return StoredItems(transaction).counts(), _active(transaction, most)
 
-    def active(self, most: int = -1) -> list[Mapping[str, str]]:
-        """List what is IN_PROGRESS in the queue's order, at most so many."""
+    def active(self) -> list[Mapping[str, str]]:
+        """List what is IN_PROGRESS, in the queue's order."""
         with self.database.read() as transaction:
-            page = StoredItems(transaction).page(
-                Filter(status=ItemStatus.IN_PROGRESS), FIRST, most if most >= 0 else 2**31 - 1
-            )
-        return [as_row(item) for item, _ in page]
+            return _active(transaction, _ALL)
 
     def items(self) -> Iterator[Mapping[str, str]]:
         """Yield every item by its nine columns, in the queue's order."""
@@ -46,3 +44,8 @@ class StoredReading:
         """Count the retries ever made."""
         with self.database.read() as transaction:
             return StoredItems(transaction).retries()
+
+
+def _active(transaction: Transaction, most: int) -> list[Mapping[str, str]]:
+    page = StoredItems(transaction).page(Filter(status=ItemStatus.IN_PROGRESS), FIRST, most)
+    return [as_row(item) for item, _ in page]

@@ -36,10 +36,15 @@ class StoredRuns:
         row = self.transaction.one("run_get", id=run_id)
         return _run(row) if row else None
 
-    def list(self, *, status: RunStatus | None, limit: int) -> Sequence[Run]:
-        """List runs, newest first."""
+    def list(self, *, status: RunStatus | None, limit: int, before: str | None) -> Sequence[Run]:
+        """List runs, newest first; those made before the one called `before`."""
         rows = self.transaction.all(
-            "run_list", any_status=int(status is None), status=status.value if status else "", limit=limit
+            "run_list",
+            any_status=int(status is None),
+            status=status.value if status else "",
+            from_newest=int(before is None),
+            before=before or "",
+            limit=limit,
         )
         return [_run(row) for row in rows]
 

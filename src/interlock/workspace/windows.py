@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from interlock.access.models import Actor
 from interlock.approval.models import DraftStatus
 from interlock.approval.service import Approval
+from interlock.approval.shown import show_approved, show_draft, show_plan
 from interlock.evidence import publish
 from interlock.evidence.head import render_head
 from interlock.evidence.ports import LogReader
@@ -32,14 +33,7 @@ from interlock.workspace import ledger
 from interlock.workspace.errors import WindowsBusy, WindowsUnreadable
 from interlock.workspace.events import WindowCompleted, WindowsRebuilt
 from interlock.workspace.layout import Layout
-from interlock.workspace.rendering import (
-    LOG_LINES,
-    as_file,
-    show_approved,
-    show_draft,
-    show_plan,
-    show_run_window,
-)
+from interlock.workspace.rendering import LOG_LINES, as_file, show_run_window
 
 _PATIENCE_SECONDS = 30.0
 _CATCHING_UP_SECONDS = 2.0

@@ -44,6 +44,7 @@ JOIN content AS prompt ON prompt.ref = draft.prompt_ref
 JOIN content AS context ON context.ref = draft.context_ref
 LEFT JOIN content ON content.ref = draft.content_ref
 WHERE (:any_status = 1 OR draft.status = :status)
+    AND (:from_newest = 1 OR draft.seq < (SELECT earlier.seq FROM draft AS earlier WHERE earlier.id = :before))
 ORDER BY draft.seq DESC LIMIT :limit;
 
 -- name: approved_add
@@ -74,6 +75,7 @@ FROM approved
 JOIN content AS prompt ON prompt.ref = approved.prompt_ref
 JOIN content AS context ON context.ref = approved.context_ref
 LEFT JOIN content ON content.ref = approved.content_ref
+WHERE (:from_newest = 1 OR approved.seq < (SELECT earlier.seq FROM approved AS earlier WHERE earlier.id = :before))
 ORDER BY approved.seq DESC LIMIT :limit;
 
 -- name: approved_revoke

@@ -8,6 +8,7 @@ SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items
 -- name: run_list
 SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items.id = run.item_id
 WHERE (:any_status = 1 OR run.status = :status)
+    AND (:from_newest = 1 OR run.seq < (SELECT earlier.seq FROM run AS earlier WHERE earlier.id = :before))
 ORDER BY run.seq DESC LIMIT :limit;
 
 -- name: run_move

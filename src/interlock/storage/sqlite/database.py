@@ -26,11 +26,17 @@ _DIALECT = "sqlite"
 class SqliteDatabase:
     """A workspace's database in one file."""
 
-    def __init__(self, path: Path, *, now: Clock = system_clock, wake_folder: Path | None = None) -> None:
-        """Name the file; nothing is opened yet. `wake_folder` is where idle workers keep their doorbells."""
+    def __init__(
+        self, path: Path, *, now: Clock = system_clock, wake_folder: Path | None = None, adopts_as: str | None = None
+    ) -> None:
+        """Name the file; nothing is opened yet. `wake_folder` is where idle workers keep their doorbells.
+
+        A queue of earlier tools is refused, or taken over by the first write, its evidence log named `adopts_as`.
+        """
         self.path = path
         self._now = now
         self._wake_folder = wake_folder
+        self._adopts_as = adopts_as
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
@@ -134,18 +140,28 @@ class SqliteDatabase:
         if role == "light":
             connection.execute("PRAGMA synchronous = NORMAL")
         if not self._upgraded:
-            self._upgrade(connection, None)
+            if self._adopts_as is not None:
+                _make_ours(connection, self.path)
+            self._upgrade(connection, self._adopts_as)
             self._upgraded = True
         return connection
 
     def _open_reader(self) -> sqlite3.Connection:
         connection = open_reading(str(self.path))
         version = schema(connection)
-        refuse_newer(version, _DIALECT, str(self.path))
-        if version == 0:
-            connection.close()
-            raise NotADatabase(f"{self.path} was not made by Interlock")
+        if version != latest(_DIALECT):
+            connection = self._upgraded_copy(connection)
         return self._open(connection)
+
+    def _upgraded_copy(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return a database in memory that is as the first write will make this one: reading upgrades nothing."""
+        with closing(connection):
+            self._check_upgrade(connection, self._adopts_as)
+            copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.backup(copy)
+        copy.row_factory = sqlite3.Row
+        self._bring_up(copy, self._adopts_as)
+        return copy
 
     def _open(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
@@ -159,13 +175,22 @@ class SqliteDatabase:
     def _upgrade(self, connection: sqlite3.Connection, origin: str | None) -> None:
         """Apply the migrations that are missing, after a backup of what is there."""
         version = schema(connection)
-        refuse_newer(version, _DIALECT, str(self.path))
         if version == latest(_DIALECT):
             return
-        if version == 0 and origin is None:
-            raise NotADatabase(f"{self.path} was not made by Interlock")
+        self._check_upgrade(connection, origin)
         if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
             self._back_up(connection, version)
+        self._bring_up(connection, origin)
+        if (reader := self._local.__dict__.pop("read", None)) is not None:
+            reader.close()  # it read what was there before
+
+    def _check_upgrade(self, connection: sqlite3.Connection, origin: str | None) -> None:
+        version = schema(connection)
+        refuse_newer(version, _DIALECT, str(self.path))
+        if version == 0 and origin is None:
+            raise NotADatabase(f"{self.path} was not made by Interlock")
+
+    def _bring_up(self, connection: sqlite3.Connection, origin: str | None) -> None:
         _begin(connection)
         try:
             version = schema(connection)

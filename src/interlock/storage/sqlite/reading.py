@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from interlock.storage.errors import (
@@ -38,20 +39,32 @@ _WHOLE = (*_SHORT, "task", "success_criteria", "due_at_kst", "notes")
 
 def open_reading(path: str) -> sqlite3.Connection:
     """Open a file for reading only; works in a folder that can not be written."""
-    uri = "file:" + _quoted(os.path.abspath(path)) + "?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    path = os.path.realpath(path)  # its side files lie beside the file itself, not beside a link to it
+    # The log of a writer that was killed is a writer's to carry over. Where there is none, whoever closes the file last
+    # may take its side files with him; and of a transaction that is half in the file SQLite must undo that half.
+    mode = "ro" if _has_content(path + "-wal") else "rw"
+    try:
+        return _opened(path, mode)
+    except sqlite3.OperationalError as error:
+        # No shared memory can be made here. With no log beside it, the file alone is the whole database.
+        busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+        if busy or any(_has_content(path + end) for end in ("-wal", "-journal")):
+            raise
+        return _opened(path, "ro&immutable=1")
+
+
+def _opened(path: str, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+    )
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA query_only = ON")
         schema(connection)
-    except sqlite3.OperationalError as error:
+    except BaseException:
         connection.close()
-        # No shared memory can be made here. With no log beside it, the file alone is the whole database.
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY or _has_content(path + "-wal"):
-            raise
-        connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        schema(connection)
+        raise
     return connection
 
 
@@ -90,67 +103,40 @@ class SqliteReading:
     """A queue in a SQLite file, to be looked at."""
 
     def __init__(self, path: str) -> None:
-        """Name the file; raises `DatabaseMissing` where there is none."""
-        if not os.path.exists(path):
-            raise DatabaseMissing(f"there is no database {path}")
-        if not _has_content(path):
+        """Name the file; raises `DatabaseMissing` where there is none, `NotADatabase` for what is no file."""
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise DatabaseMissing(f"there is no database {path}") from None
+        except OSError as error:
+            raise DatabaseReadOnly(f"{path} can not be opened: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise NotADatabase(f"{path} is no file")  # nor would opening a pipe ever end
+        if not found.st_size:
             raise NotADatabase(f"{path} is empty")
         self.path = path
 
-    def counts(self) -> Mapping[str, int]:
-        """Count items by status."""
+    def standing(self, most: int) -> tuple[Mapping[str, int], list[Mapping[str, str]]]:
+        """Count items by status and list what is IN_PROGRESS, at most so many, as of one instant."""
+        return self._look(lambda connection: (_counts(connection), _active(connection, most)))
 
-        def count(connection: sqlite3.Connection) -> Mapping[str, int]:
-            counted = schema(connection) >= _COUNTED_SINCE
-            rows = connection.execute(
-                "SELECT status, items FROM item_count"
-                if counted
-                else "SELECT status, COUNT(*) FROM queue_items GROUP BY status"
-            )
-            return {row[0]: row[1] for row in rows}
+    def active(self) -> list[Mapping[str, str]]:
+        """List what is IN_PROGRESS by its five short columns, in the queue's order."""
+        return self._look(lambda connection: _active(connection, -1))
 
-        return self._look(count)
-
-    def active(self, most: int = -1) -> list[Mapping[str, str]]:
-        """List what is IN_PROGRESS by its five short columns, in the queue's order, at most so many."""
-        # Said twice, so that the index of what is open is known to hold all that is asked for.
-        return self._rows(_SHORT, "WHERE status = 'IN_PROGRESS' AND status <> 'DONE'", most)
-
-    def items(self) -> Iterator[Mapping[str, str]]:
+    def items(self) -> list[Mapping[str, str]]:
         """List every item by its nine columns, in the queue's order."""
-        yield from self._rows(_WHOLE, "", -1)
+        return self._look(lambda connection: _rows(connection, _WHOLE, "", -1))
 
     def retries(self) -> int:
         """Count the retries ever made: what is in the history, and what is not yet."""
-
-        def count(connection: sqlite3.Connection) -> int:
-            (known,) = connection.execute("SELECT COUNT(*) FROM queue_events WHERE event_type = 'retried'").fetchone()
-            if schema(connection) >= _COUNTED_SINCE:
-                known += connection.execute(
-                    "SELECT COUNT(*) FROM event WHERE kind IN ('item.retried', 'item.rescued', 'item.returned')"
-                    " AND leaf_index >= (SELECT next_index FROM projection WHERE name = 'queue_events')"
-                ).fetchone()[0]
-            return int(known)
-
-        return self._look(count)
-
-    def _rows(self, names: tuple[str, ...], where: str, most: int) -> list[Mapping[str, str]]:
-        def read(connection: sqlite3.Connection) -> list[Mapping[str, str]]:
-            ours = schema(connection) > 0
-            order = "rank, rowid" if ours else _ORDER
-            columns = ", ".join(names) if ours else ", ".join(f"COALESCE({name}, '')" for name in names)
-            rows = connection.execute(
-                f"SELECT {columns} FROM queue_items {where} ORDER BY {order} LIMIT ?",  # noqa: S608 - our own words
-                (most,),
-            )
-            return [dict(zip(names, row, strict=True)) for row in rows]
-
-        return self._look(read)
+        return self._look(_retries)
 
     def _look(self, question: Callable[[sqlite3.Connection], Done]) -> Done:
         try:
             connection = patiently(lambda: open_reading(self.path))
             try:
+                self._refuse_newer(schema(connection))
                 connection.execute("BEGIN")
                 return patiently(lambda: question(connection))
             finally:
@@ -159,6 +145,48 @@ class SqliteReading:
             if getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR":
                 raise NotADatabase(f"{self.path} holds no queue that can be read ({error})") from error
             raise translate(error, self.path) from error
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > _COUNTED_SINCE:
+            from interlock.storage.database import refuse_newer
+
+            refuse_newer(version, "sqlite", self.path)
+
+
+def _counts(connection: sqlite3.Connection) -> Mapping[str, int]:
+    counted = schema(connection) >= _COUNTED_SINCE
+    rows = connection.execute(
+        "SELECT status, items FROM item_count"
+        if counted
+        else "SELECT status, COUNT(*) FROM queue_items GROUP BY status"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _active(connection: sqlite3.Connection, most: int) -> list[Mapping[str, str]]:
+    # Said twice, so that the index of what is open is known to hold all that is asked for.
+    return _rows(connection, _SHORT, "WHERE status = 'IN_PROGRESS' AND status <> 'DONE'", most)
+
+
+def _rows(connection: sqlite3.Connection, names: tuple[str, ...], where: str, most: int) -> list[Mapping[str, str]]:
+    ours = schema(connection) > 0
+    order = "rank, rowid" if ours else _ORDER
+    columns = ", ".join(names if ours else (f"CAST(COALESCE({name}, '') AS TEXT)" for name in names))
+    rows = connection.execute(
+        f"SELECT {columns} FROM queue_items {where} ORDER BY {order} LIMIT ?",  # noqa: S608 - our own words
+        (most,),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _retries(connection: sqlite3.Connection) -> int:
+    (known,) = connection.execute("SELECT COUNT(*) FROM queue_events WHERE event_type = 'retried'").fetchone()
+    if schema(connection) >= _COUNTED_SINCE:
+        known += connection.execute(
+            "SELECT COUNT(*) FROM event WHERE kind IN ('item.retried', 'item.rescued', 'item.returned')"
+            " AND leaf_index >= (SELECT next_index FROM projection WHERE name = 'queue_events')"
+        ).fetchone()[0]
+    return int(known)
 
 
 def _has_content(path: str) -> bool:

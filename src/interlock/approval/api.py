@@ -1,0 +1,288 @@
+"""The HTTP doors of approval: `/ops/plan`, `/ops/drafts`, `/ops/approved`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from interlock.approval.errors import DraftChanged, InvalidWork
+from interlock.approval.models import Draft, DraftStatus, Limits, Work, terms_digest
+from interlock.approval.service import Approval, Change
+from interlock.approval.shown import show_approved, show_draft, show_plan
+from interlock.doors.api import (
+    ApiCall,
+    Before,
+    Body,
+    Door,
+    Here,
+    IfMatch,
+    Limit,
+    PreconditionFailed,
+    house,
+    needs,
+    paged,
+    problems,
+    seen,
+    tagged,
+)
+from interlock.kernel.canonical import JsonObject
+from interlock.kernel.words import split_command
+
+door = Door("/ops", "approval")
+
+
+class _House(Protocol):
+    @property
+    def approval(self) -> Approval: ...
+
+
+def _approval(call: ApiCall) -> Approval:
+    return house(call, _House).approval
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+class WorkBody(Body):
+    """What would be run, where, and how it is judged."""
+
+    command: str | list[str] | None = Field(
+        default=None, description="The agent's argument list; a text is split like a shell would, and run without one."
+    )
+    repository: str | None = None
+    base: str | None = Field(default=None, description="Commit, branch or tag to start from; default HEAD.")
+    checks: list[str | list[str]] = Field(default_factory=list[str | list[str]])
+    environment: list[str] = Field(default_factory=list[str], description="Names of variables to hand through.")
+    network: bool = True
+    limits: dict[str, int] = Field(default_factory=dict[str, int])
+
+
+class NewDraft(Body):
+    """A proposal."""
+
+    prompt: str
+    context: dict[str, Any] | None = None
+    work: WorkBody | None = None
+
+
+class EditDraft(Body):
+    """What an edit changes; what is absent or null stays."""
+
+    prompt: str | None = None
+    content: str | None = None
+    context: dict[str, Any] | None = None
+    work: WorkBody | None = None
+
+
+class Decision(Body):
+    """Why, and what was looked at."""
+
+    reason: str = ""
+    digest: str | None = Field(default=None, description="The digest that the reviewer was shown; another is refused.")
+    expires_after_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
+
+
+class Reason(Body):
+    """Why."""
+
+    reason: str = ""
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+@door.get("/plan", responses=problems(404))
+@needs("actions")
+def get_plan(call: Here, response: Response) -> JsonObject:
+    """Return the plan."""
+    plan = _approval(call).plan()
+    tagged(response, plan.version)
+    return show_plan(plan)
+
+
+@door.put("/plan", responses=problems(409, 412, 413, 415))
+@needs("admin")
+def put_plan(call: Here, response: Response, body: dict[str, Any], if_match: IfMatch = None) -> dict[str, Any]:
+    """Write the plan."""
+    version = seen(if_match)
+    if version is not None and _approval(call).plan().version != version:
+        raise PreconditionFailed
+    plan = _approval(call).set_plan(call.actor, body)
+    call.wrote()
+    tagged(response, plan.version)
+    return {"status": "ok", "version": plan.version}
+
+
+# --- drafts -----------------------------------------------------------------------------------------------------------
+
+
+@door.get("/drafts")
+@needs("actions")
+def list_drafts(
+    call: Here,
+    request: Request,
+    response: Response,
+    status: Annotated[DraftStatus | None, Query(description="Only drafts that stand so.")] = None,
+    limit: Limit = 100,
+    before: Before = None,
+) -> list[dict[str, Any]]:
+    """List drafts, newest first."""
+    found = [show_draft(draft) for draft in _approval(call).drafts(status=status, limit=limit, before=before)]
+    paged(request, response, found, limit)
+    return found
+
+
+@door.post("/drafts", status_code=201, responses=problems(409, 413, 415))
+@needs("admin")
+def create_draft(call: Here, response: Response, body: NewDraft) -> dict[str, Any]:
+    """Propose work. Nothing runs before a human has approved it."""
+    draft = _approval(call).create(
+        call.actor, body.prompt, context=body.context, work=None if body.work is None else _work(body.work, call)
+    )
+    call.wrote()
+    response.headers["Location"] = f"/ops/drafts/{draft.id}"
+    tagged(response, draft.version)
+    return show_draft(draft)
+
+
+@door.get("/drafts/{draft_id}", responses=problems(404))
+@needs("actions")
+def get_draft(call: Here, response: Response, draft_id: str) -> dict[str, Any]:
+    """Return a draft with what an approval would freeze, and its digest."""
+    draft = _approval(call).draft(draft_id)
+    tagged(response, draft.version)
+    if draft.status is DraftStatus.ERROR:
+        return show_draft(draft)
+    terms = _approval(call).terms(draft)
+    return show_draft(draft) | {"terms": terms, "digest": terms_digest(terms)}
+
+
+@door.put("/drafts/{draft_id}", responses=problems(404, 409, 412, 413, 415))
+@needs("admin")
+def edit_draft(
+    call: Here, response: Response, draft_id: str, body: EditDraft, if_match: IfMatch = None
+) -> dict[str, Any]:
+    """Change a draft that is not decided; a draft in error becomes a draft again."""
+    change = Change(
+        prompt=body.prompt,
+        content=body.content,
+        context=body.context,
+        work=None if body.work is None else _work(body.work, call),
+    )
+    if change == Change():
+        draft = _approval(call).draft(draft_id)
+        _unchanged(draft.version, if_match)
+    else:
+        draft = _matching(
+            if_match, lambda version: _approval(call).edit(call.actor, draft_id, change, seen_version=version)
+        )
+        call.wrote()
+    tagged(response, draft.version)
+    return show_draft(draft)
+
+
+@door.post("/drafts/{draft_id}/approve", responses=problems(404, 409, 412, 413, 415))
+@needs("admin")
+def approve_draft(call: Here, draft_id: str, body: Decision | None = None, if_match: IfMatch = None) -> dict[str, Any]:
+    """Agree to exactly this draft. Starts nothing; only a human may, whatever the role."""
+    decision = body or Decision()
+    if if_match is not None:
+        _unchanged(_approval(call).draft(draft_id).version, if_match)
+    approved = _approval(call).approve(
+        call.actor, draft_id, seen_digest=decision.digest, expires_after_seconds=decision.expires_after_seconds
+    )
+    call.wrote()
+    return {"approved": show_approved(approved), "run": None}
+
+
+@door.post("/drafts/{draft_id}/reject", responses=problems(404, 409, 412, 413, 415))
+@needs("admin")
+def reject_draft(
+    call: Here, response: Response, draft_id: str, body: Reason | None = None, if_match: IfMatch = None
+) -> dict[str, Any]:
+    """Turn a draft down, for good."""
+    reason = body.reason if body is not None else ""
+    draft = _matching(
+        if_match, lambda version: _approval(call).reject(call.actor, draft_id, reason=reason, seen_version=version)
+    )
+    call.wrote()
+    tagged(response, draft.version)
+    return show_draft(draft)
+
+
+# --- approved records -------------------------------------------------------------------------------------------------
+
+
+@door.get("/approved")
+@needs("actions")
+def list_approved(
+    call: Here, request: Request, response: Response, limit: Limit = 100, before: Before = None
+) -> list[dict[str, Any]]:
+    """List approved records, newest first."""
+    found = [show_approved(approved) for approved in _approval(call).all_approved(limit=limit, before=before)]
+    paged(request, response, found, limit)
+    return found
+
+
+@door.get("/approved/{approved_id}", responses=problems(404))
+@needs("actions")
+def get_approved(call: Here, approved_id: str) -> dict[str, Any]:
+    """Return an approved record: exactly what may run."""
+    return show_approved(_approval(call).approved(approved_id))
+
+
+@door.post("/approved/{approved_id}/revoke", responses=problems(404, 409, 413, 415))
+@needs("admin")
+def revoke_approved(call: Here, approved_id: str, body: Reason | None = None) -> dict[str, Any]:
+    """Take an approval back: no run starts from it any more. Runs that are under way go on."""
+    approved = _approval(call).revoke(call.actor, approved_id, reason=body.reason if body is not None else "")
+    call.wrote()
+    return show_approved(approved)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def _matching(if_match: str | None, verb: Callable[[int | None], Draft]) -> Draft:
+    """Do it to the version that the caller saw; to another one it is a failed precondition."""
+    version = seen(if_match)
+    try:
+        return verb(version)
+    except DraftChanged as error:
+        if version is None:
+            raise
+        raise PreconditionFailed(error.message) from None
+
+
+def _unchanged(version: int, if_match: str | None) -> None:
+    if seen(if_match) not in {None, version}:
+        raise PreconditionFailed(f"it is at version {version}")
+
+
+def _work(body: WorkBody, call: ApiCall) -> Work:
+    if body.repository is not None and "://" not in body.repository and not body.repository.startswith("/"):
+        raise InvalidWork("the repository is an absolute path or an address", hint="a server has no current folder")
+    defaults = _approval(call).options.defaults.limits
+    return Work(
+        command=None if body.command is None else _words(body.command, "command"),
+        repository=body.repository,
+        base_ref=body.base,
+        checks=tuple(_words(check, "checks") for check in body.checks),
+        environment=tuple(body.environment),
+        network=body.network,
+        limits=_limits(defaults, body.limits),
+    )
+
+
+def _limits(defaults: Limits, given: dict[str, int]) -> Limits:
+    unknown = sorted(given.keys() - defaults.to_json().keys())
+    if unknown:
+        raise InvalidWork(f"there is no limit {unknown[0][:40]!a}; there are {', '.join(defaults.to_json())}")
+    return Limits(**{**defaults.to_json(), **given})
+
+
+def _words(command: str | list[str], where: str) -> tuple[str, ...]:
+    return split_command(command, where) if isinstance(command, str) else tuple(command)

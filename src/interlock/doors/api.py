@@ -1,0 +1,212 @@
+"""What the HTTP doors share: who calls, what a verb needs, entity tags, paging, and the shape of an error.
+
+A room's `api.py` makes a `Door`, a router whose every route says which role it needs. The role is checked before the
+body is read, so that who may not call learns nothing about what a right body would be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from interlock.kernel.errors import Conflict, Invalid, Refused
+
+Level = Literal["actions", "operator", "admin"]
+House = TypeVar("House")
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+LEVELS: Sequence[Level] = ("actions", "operator", "admin")
+_NEEDS = "_interlock_needs"
+_ENTITY_TAG = re.compile(r'(?:W/)?"(\d{1,15})"')
+
+
+class LevelTooLow(Refused):
+    """Your role may not do this."""
+
+    code = "role_too_low"
+
+
+class WrongMediaType(Invalid):
+    """The body is not JSON."""
+
+    code = "unsupported_media_type"
+    status = 415
+    default_hint = "send it with Content-Type: application/json"
+
+
+class PreconditionFailed(Conflict):
+    """It has changed since you looked."""
+
+    code = "precondition_failed"
+    status = 412
+    default_hint = "get it again, look, and repeat what you still want with the new ETag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCall:
+    """One authenticated request."""
+
+    actor: Any
+    """An `access.models.Actor`, from a room that stands above this one."""
+    level: Level
+    house: Any
+    """The plugged-together rooms."""
+    wrote: Callable[[], None]
+    """Brings what follows the log up to date, after a verb that changed something."""
+
+
+async def _call(request: Request) -> ApiCall:
+    return cast("ApiCall", request.state.call)
+
+
+Here = Annotated[ApiCall, Depends(_call)]
+IfMatch = Annotated[str | None, Header(description="The ETag that you saw; another version is refused with 412.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+Before = Annotated[
+    str | None, Query(max_length=64, description="Go on behind this id: the last one of the page before.")
+]
+
+
+def house(call: ApiCall, kind: type[House]) -> House:
+    """Return the rooms, as the protocol that a door asks for."""
+    del kind
+    return cast("House", call.house)
+
+
+def needs(level: Level) -> Callable[[Endpoint], Endpoint]:
+    """Say which role a route needs at least."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _NEEDS, level)
+        return endpoint
+
+    return mark
+
+
+def needed(endpoint: Callable[..., Any]) -> Level:
+    """Return which role a route needs."""
+    return cast("Level", getattr(endpoint, _NEEDS))
+
+
+class GuardedRoute(APIRoute):
+    """A route that checks role and media type before anything else is looked at."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        level = needed(endpoint)
+        extra: dict[str, Any] = dict(options.pop("openapi_extra", None) or {})
+        super().__init__(path, endpoint, openapi_extra={**extra, "x-required-role": level}, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # pyright: ignore[reportIncompatibleMethodOverride] - any awaitable is awaited
+        """Wrap FastAPI's handler."""
+        inner, level, takes_body = super().get_route_handler(), needed(self.endpoint), self.body_field is not None
+
+        async def handler(request: Request) -> Response:
+            have: ApiCall = request.state.call
+            if LEVELS.index(have.level) < LEVELS.index(level):
+                raise LevelTooLow(
+                    f"{level} role or higher required", hint=f"you are {have.actor.principal}, {have.level}"
+                )
+            if takes_body and not _is_json(request):
+                raise WrongMediaType
+            return await inner(request)
+
+        return handler
+
+
+def _is_json(request: Request) -> bool:
+    given = request.headers.get("content-type")
+    if given is None:
+        return request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+    kind = given.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+class Door(APIRouter):
+    """The routes of one room."""
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        """Take the path that they share, and the word under which they are documented."""
+        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute)
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="`urn:interlock:error:<code>`")
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str | None = None
+    correlation_id: str
+    errors: list[dict[str, Any]] | None = Field(default=None, description="Where a body or parameter is wrong.")
+
+
+class Body(BaseModel):
+    """A body that is taken: unknown fields are refused, nothing is guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+_TITLES = {
+    401: "No valid token",
+    403: "Not allowed",
+    404: "Not found",
+    409: "The state does not allow it",
+    412: "Changed since you looked",
+    413: "Too large",
+    415: "Not JSON",
+    422: "Not valid",
+    423: "Panic mode",
+    429: "Too many requests",
+    500: "Failed",
+    501: "Switched off",
+    502: "The provider failed",
+    503: "Unreachable",
+    504: "The provider was too slow",
+}
+
+
+def title(status: int) -> str:
+    """Return the short words for a status."""
+    return _TITLES.get(status, "Failed")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the errors that a route may answer with."""
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {"description": title(status), "content": {"application/problem+json": schema}} for status in statuses
+    }
+
+
+EVERYWHERE = (401, 403, 422, 429, 500, 503)
+"""What any route may answer with."""
+
+
+def seen(if_match: str | None) -> int | None:
+    """Return the version that an `If-Match` names; None for `*` or none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = _ENTITY_TAG.fullmatch(if_match.strip())
+    if match is None:
+        raise PreconditionFailed("If-Match names no version that was ever given out")
+    return int(match[1])
+
+
+def tagged(response: Response, version: int) -> None:
+    """Say which version an answer shows."""
+    response.headers["ETag"] = f'"{version}"'
+
+
+def paged(request: Request, response: Response, shown: Sequence[dict[str, Any]], limit: int) -> None:
+    """Say where the next page is, if there may be one."""
+    if len(shown) == limit:
+        following = request.url.include_query_params(before=shown[-1]["id"])
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'

@@ -1,0 +1,124 @@
+"""The HTTP doors of runs: `/ops/runs`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol
+
+from fastapi import Query, Request, Response
+from pydantic import Field
+
+from interlock.doors.api import ApiCall, Before, Body, Door, Here, Limit, house, needs, paged, problems
+from interlock.runs.models import RunStatus
+from interlock.runs.service import Runs
+from interlock.runs.shown import show_line, show_run, show_steps
+
+door = Door("/ops/runs", "runs")
+
+_LOG_LINES = 200
+
+
+class _House(Protocol):
+    @property
+    def runs(self) -> Runs: ...
+
+
+def _runs(call: ApiCall) -> Runs:
+    return house(call, _House).runs
+
+
+class NewRun(Body):
+    """Which approved record is to be carried out."""
+
+    approved_id: str = Field(description="`a_<ulid>`; a draft can not be run.")
+    priority: str = Field(default="P1", description="P0, P1 or P2.")
+
+
+class Reason(Body):
+    """Why."""
+
+    reason: str = ""
+
+
+@door.get("")
+@needs("actions")
+def list_runs(
+    call: Here,
+    request: Request,
+    response: Response,
+    status: Annotated[RunStatus | None, Query(description="Only runs that stand so.")] = None,
+    limit: Limit = 100,
+    before: Before = None,
+) -> list[dict[str, Any]]:
+    """List runs, newest first, without their logs."""
+    found = [show_run(run) for run in _runs(call).list(status=status, limit=limit, before=before)]
+    paged(request, response, found, limit)
+    return found
+
+
+@door.post("", status_code=201, responses=problems(404, 409, 413, 415, 423))
+@needs("operator")
+def create_run(call: Here, response: Response, body: NewRun) -> dict[str, Any]:
+    """Queue a run of an approved record that is valid now."""
+    run = _runs(call).create(call.actor, body.approved_id, priority=body.priority)
+    call.wrote()
+    response.headers["Location"] = f"/ops/runs/{run.id}"
+    return _with_log(call, run.id)
+
+
+@door.get("/{run_id}", responses=problems(404))
+@needs("actions")
+def get_run(call: Here, run_id: str) -> dict[str, Any]:
+    """Return a run with its steps and the last lines of its log."""
+    return _with_log(call, run_id)
+
+
+@door.get("/{run_id}/log", responses=problems(404))
+@needs("actions")
+def get_log(
+    call: Here,
+    run_id: str,
+    after: Annotated[int, Query(ge=0, description="Only lines with a higher number.")] = 0,
+    limit: Limit = 1000,
+) -> list[dict[str, Any]]:
+    """Return lines of a run's log, in their order."""
+    run = _runs(call).get(run_id)
+    return [show_line(line, run.correlation_id) for line in _runs(call).log(run_id, after=after, limit=limit)]
+
+
+@door.get(
+    "/{run_id}/diff",
+    response_class=Response,
+    responses={200: {"content": {"text/x-diff": {}}, "description": "The patch."}, **problems(404)},
+)
+@needs("actions")
+def get_diff(call: Here, run_id: str) -> Response:
+    """Return the patch that a run brought about; empty where it changed nothing or has none yet."""
+    return Response(_runs(call).patch(run_id), media_type="text/x-diff")
+
+
+@door.post("/{run_id}/cancel", responses=problems(404, 409, 413, 415))
+@needs("operator")
+def cancel_run(call: Here, run_id: str, body: Reason | None = None) -> dict[str, Any]:
+    """Stop a run for good; its worker ends the whole process tree. Allowed in panic mode."""
+    _runs(call).cancel(call.actor, run_id, reason=body.reason if body is not None else "")
+    call.wrote()
+    return _with_log(call, run_id)
+
+
+@door.post("/{run_id}/retry", responses=problems(404, 409, 423))
+@needs("operator")
+def retry_run(call: Here, run_id: str) -> dict[str, Any]:
+    """Do an errored run anew, if its approval still holds."""
+    _runs(call).retry(call.actor, run_id)
+    call.wrote()
+    return _with_log(call, run_id)
+
+
+def _with_log(call: ApiCall, run_id: str) -> dict[str, Any]:
+    runs = _runs(call)
+    run = runs.get(run_id)
+    lines = runs.log(run_id, limit=_LOG_LINES, last=True)
+    return show_run(run) | {
+        "steps": show_steps(runs.steps(run_id)),
+        "log": [show_line(line, run.correlation_id) for line in lines],
+    }
