@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interlock.access.errors import Frozen
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.approval.models import Work
 from interlock.approval.plan import EMPTY_PLAN
@@ -17,8 +18,8 @@ from interlock.approval.ports import Desk, Signed
 from interlock.approval.service import Approval
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
-from interlock.kernel.errors import Invalid
-from interlock.kernel.events import Event
+from interlock.kernel.errors import InterlockError, Invalid
+from interlock.kernel.events import Emit, Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
 from interlock.runs.moves import RunMoves
@@ -28,15 +29,22 @@ from interlock.settings import Settings, for_init, load
 from interlock.workspace.layout import Layout
 
 if TYPE_CHECKING:
+    from interlock.access.ports import Desk as AccessDesk
+    from interlock.access.service import Access
     from interlock.engines.local import Worker
     from interlock.evidence.models import SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
+    from interlock.providers.configuration import Configuration
+    from interlock.providers.models import ProviderType
+    from interlock.providers.ports import Adapter
+    from interlock.providers.service import Providers
     from interlock.queue.markdown_journal import Journal
     from interlock.queue.markdown_service import MarkdownQueue
     from interlock.runs.repositories import Mirrors
     from interlock.runs.results import Results
     from interlock.storage.database import Database, Transaction
+    from interlock.storage.evidence import StoredLog
     from interlock.workspace.queue_window import QueueWindows
     from interlock.workspace.service import Made
     from interlock.workspace.windows import Windows
@@ -69,6 +77,38 @@ class Interlock:
     # --- rooms --------------------------------------------------------------------------------------------------------
 
     @cached_property
+    def access(self) -> Access:
+        """Tokens, sessions and panic."""
+        from interlock.access.service import Access
+        from interlock.access.tokens import from_environment
+        from interlock.kernel.clock import system_clock
+
+        return Access(
+            open=self._access_desk,
+            look=self._access_look,
+            light=self._access_light,
+            new_ulid=self.new_ulid,
+            environment=from_environment(os.environ),
+            options=self.settings.access,
+            clock=system_clock,
+        )
+
+    def stop_runs(self, actor: Actor, *, reason: str) -> list[str]:
+        """Cancel every run that is under way; returns their ids."""
+        from interlock.kernel.errors import Conflict
+        from interlock.runs.models import RunStatus
+
+        tried: set[str] = set()
+        stopped: list[str] = []
+        while found := [run for run in self.runs.list(status=RunStatus.RUNNING) if run.id not in tried]:
+            for run in found:
+                tried.add(run.id)
+                with suppress(Conflict):  # it has ended by itself
+                    self.runs.cancel(actor, run.id, reason=reason)
+                    stopped.append(run.id)
+        return stopped
+
+    @cached_property
     def approval(self) -> Approval:
         """The plan, drafts and approved records."""
         return Approval(
@@ -81,14 +121,39 @@ class Interlock:
         )
 
     @cached_property
+    def providers(self) -> Providers:
+        """The models that write the content of drafts."""
+        from interlock.providers.service import Providers
+
+        return Providers(
+            configuration=self._provider_configuration,
+            approval=self.approval,
+            adapters=_adapters(),
+            options=self.settings.providers,
+            environment=os.environ,
+        )
+
+    @cached_property
+    def _provider_configuration(self) -> Configuration:
+        from interlock.providers.configuration import Configuration, is_installed
+
+        return Configuration(
+            path=self.layout.ops / "provider.json",
+            folder=self.layout.state / "provider",
+            log=self._provider_log,
+            new_ulid=self.new_ulid,
+            installed=is_installed,
+        )
+
+    @cached_property
     def runs(self) -> Runs:
         """Runs."""
         return Runs(open=self._run_desk, look=self._run_look, light=self._run_light, new_ulid=self.new_ulid)
 
     @contextmanager
     def queue(self, actor: Actor) -> Generator[Queue]:
-        """Open the queue for writing."""
-        with self.database.write(actor) as transaction:
+        """Open the queue for writing. Which of its verbs panic freezes, each knows itself."""
+        with self.database.write(actor, calming=True) as transaction:
             yield self._queue(transaction)
 
     @contextmanager
@@ -135,6 +200,8 @@ class Interlock:
 
     def close(self) -> None:
         """Close the database, and those beside it."""
+        if "access" in self.__dict__:
+            self.access.settle()
         self.database.close()
         for other in self._others.values():
             other.database.close()
@@ -155,6 +222,13 @@ class Interlock:
             origin=log.origin(),
             sign=self._log_signer,
         )
+
+    @cached_property
+    def event_log(self) -> StoredLog:
+        """The sealed log, to be read."""
+        from interlock.storage.evidence import StoredLog
+
+        return StoredLog(self.database)
 
     @cached_property
     def windows(self) -> Windows:
@@ -179,8 +253,12 @@ class Interlock:
             return ()
         journal = self._journal(actor)
         journal.complete_all()
-        differs = [f"{each}; see `interlock windows verify`" for each in self.windows.catch_up(actor)]
-        return (*journal.warnings, *differs, *self._queue_windows.catch_up())
+        differs = [
+            f"{each}; see `interlock windows verify` and `interlock evidence verify`"
+            for each in self.windows.catch_up(actor)
+        ]
+        waiting = self._provider_configuration.complete(actor)
+        return (*journal.warnings, *waiting, *differs, *self._queue_windows.catch_up())
 
     @cached_property
     def _queue_windows(self) -> QueueWindows:
@@ -215,29 +293,39 @@ class Interlock:
 
         # realpath, unlike resolve, has no trouble with a loop of links: reading it will say what is wrong
         inside = Path(os.path.realpath(path)).is_relative_to(self.layout.root.resolve())
-        return MarkdownQueue(path, journal=self._journal(actor) if inside else None)
+        return MarkdownQueue(path, journal=self._journal(actor), thawed=self._thawed) if inside else MarkdownQueue(path)
 
     def _journal(self, actor: Actor) -> Journal:
-        from interlock.queue.markdown_journal import Journal
+        from interlock.queue.markdown_journal import Journal, ends
 
         return Journal(
             root=self.layout.root,
             folder=self.layout.intents,
-            tell=lambda event: self.tell(actor, event),
+            tell=lambda event: self.tell(actor, event, calming=ends(event)),
             by=str(actor.principal),
         )
 
-    def tell(self, actor: Actor, event: Event) -> None:
-        """Log an event that changes no row."""
-        with self.database.write(actor) as transaction:
+    def tell(self, actor: Actor, event: Event, *, calming: bool | None = None) -> None:
+        """Log an event that changes no row; while panic is on only where that is `calming`, as its kind says."""
+        with self.database.write(actor, calming=event.calming if calming is None else calming) as transaction:
             transaction.emit(event)
+
+    def _thawed(self) -> None:
+        """Raise `Frozen` while panic is on; what the database can not be asked about is not frozen."""
+        try:
+            with self.database.read() as transaction:
+                transaction.thawed()
+        except Frozen:
+            raise
+        except InterlockError:
+            return
 
     @cached_property
     def results(self) -> Results:
         """What runs brought about, on its way to people."""
         from interlock.runs.results import Results
 
-        return Results(runs=self.runs, look=self._approval_look, mirrors=self._mirrors)
+        return Results(runs=self.runs, look=self._approval_look, mirrors=self._mirrors, thawed=self._thawed)
 
     @property
     def evidence_folder(self) -> Path:
@@ -251,6 +339,7 @@ class Interlock:
         import os
         import socket
 
+        from interlock.access.tokens import without_tokens
         from interlock.engines.local import Links, Worker
         from interlock.evidence.keys import load_signer
         from interlock.kernel.clock import system_clock
@@ -287,7 +376,7 @@ class Interlock:
                 visible=tuple(Path(each) for each in options.visible),
             ),
             now=system_clock,
-            environment=dict(os.environ),
+            environment=without_tokens(os.environ),
             probe=probe,
         )
         links = Links(
@@ -377,8 +466,28 @@ class Interlock:
             yield _desk(transaction)
 
     @contextmanager
-    def _run_desk(self, actor: Actor) -> Generator[RunDesk]:
+    def _access_desk(self, actor: Actor, *, calming: bool = False) -> Generator[AccessDesk]:
+        with self.database.write(actor, calming=calming) as transaction:
+            yield _access(transaction)
+
+    @contextmanager
+    def _access_look(self) -> Generator[AccessDesk]:
+        with self.database.read() as transaction:
+            yield _access(transaction)
+
+    @contextmanager
+    def _access_light(self) -> Generator[AccessDesk]:
+        with self.database.light() as transaction:
+            yield _access(transaction)
+
+    @contextmanager
+    def _provider_log(self, actor: Actor) -> Generator[Emit]:
         with self.database.write(actor) as transaction:
+            yield transaction.emit
+
+    @contextmanager
+    def _run_desk(self, actor: Actor, *, calming: bool = False) -> Generator[RunDesk]:
+        with self.database.write(actor, calming=calming) as transaction:
             yield self._runs(transaction, actor.correlation_id)
 
     @contextmanager
@@ -402,6 +511,7 @@ class Interlock:
             now=transaction.now,
             wake=transaction.wake,
             attempt=transaction.attempt,
+            thawed=transaction.thawed,
             options=self.settings.queue,
         )
 
@@ -432,7 +542,8 @@ class _Heads:
     def add_head(self, head: SignedHead) -> None:
         from interlock.storage.evidence import StoredHeads
 
-        with self.database.write(Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))) as transaction:
+        keeper = Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))
+        with self.database.write(keeper, calming=True) as transaction:
             StoredHeads(transaction).add_head(head)
 
 
@@ -509,6 +620,31 @@ def _make_database(layout: Layout, settings: Settings) -> list[Made]:
     return [] if settings.database.url else [Made(layout.database, "created" if fresh else "kept")]
 
 
+def _adapters() -> Mapping[ProviderType, Callable[[], Adapter]]:
+    from interlock.providers.models import ProviderType
+
+    def openai_compat() -> Adapter:
+        from interlock.providers.adapters.openai_compat import OpenAiCompatible
+
+        return OpenAiCompatible()
+
+    def anthropic() -> Adapter:
+        from interlock.providers.adapters.anthropic import AnthropicMessages
+
+        return AnthropicMessages()
+
+    def gemini() -> Adapter:
+        from interlock.providers.adapters.gemini import Gemini
+
+        return Gemini()
+
+    return {
+        ProviderType.OPENAI_COMPAT: openai_compat,
+        ProviderType.ANTHROPIC: anthropic,
+        ProviderType.GEMINI: gemini,
+    }
+
+
 def _log_all(sentences: Sequence[str]) -> None:
     import logging
 
@@ -537,6 +673,19 @@ def _desk(transaction: Transaction) -> Desk:
         approved=StoredApproved(transaction),
         plans=StoredPlan(transaction),
         contents=StoredContents(transaction),
+        emit=transaction.emit,
+        now=transaction.now,
+    )
+
+
+def _access(transaction: Transaction) -> AccessDesk:
+    from interlock.access.ports import Desk as AccessDesk
+    from interlock.storage.access import StoredPanic, StoredSessions, StoredTokens
+
+    return AccessDesk(
+        tokens=StoredTokens(transaction),
+        sessions=StoredSessions(transaction),
+        panic=StoredPanic(transaction),
         emit=transaction.emit,
         now=transaction.now,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -10,7 +11,7 @@ class Reading(Protocol):
     """A queue in a database, to be looked at; nothing is created, changed or upgraded."""
 
     def standing(self, most: int) -> tuple[Mapping[str, int], Sequence[Mapping[str, str]]]:
-        """Count items by status, and list what is IN_PROGRESS, in the queue's order, at most so many; of one instant."""
+        """Count items by status, and list what is IN_PROGRESS, in the queue's order, at most so many, as of now."""
         ...
 
     def active(self) -> Sequence[Mapping[str, str]]:
@@ -38,14 +39,14 @@ def reading(target: str) -> Reading:
 
         return SqliteReading(target)
     from interlock.settings import resolved_address
-    from interlock.storage.postgres.database import PostgresDatabase
-    from interlock.storage.reading import StoredReading
 
-    return StoredReading(PostgresDatabase(resolved_address(target, "--db")))
+    return _server(resolved_address(target, "--db"))
 
 
 def workspace_reading(root: str) -> Reading:
     """Look at the queue of a workspace, wherever its database is."""
+    if not _may_name_a_server(root):
+        return reading(os.path.join(root, ".interlock", "interlock.db"))
     from pathlib import Path
 
     from interlock.settings import load
@@ -53,8 +54,23 @@ def workspace_reading(root: str) -> Reading:
 
     folder = Path(root)
     url = load(folder).database_url()
-    if not url:
-        return reading(str(Layout(folder).database))
+    return _server(url) if url else reading(str(Layout(folder).database))
+
+
+def _may_name_a_server(root: str) -> bool:
+    """Say whether the settings have to be read: whoever sets no address waits for no parser."""
+    if "INTERLOCK_DATABASE_URL" in os.environ:
+        return True
+    try:
+        with open(os.path.join(root, "interlock.toml"), "rb") as file:
+            return b"url" in file.read()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _server(url: str) -> Reading:
     from interlock.storage.postgres.database import PostgresDatabase
     from interlock.storage.reading import StoredReading
 

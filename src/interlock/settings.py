@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import urlsplit
 
+from interlock.access.options import AccessOptions
 from interlock.approval.models import Limits, Work
 from interlock.approval.options import ApprovalOptions
 from interlock.kernel.errors import Invalid
 from interlock.kernel.words import split_command
+from interlock.providers.options import ProviderOptions
 from interlock.queue.options import QueueOptions
 from interlock.runs.options import Namespaces
 
@@ -53,6 +55,8 @@ class ApprovalSettings:
     """How long runs may start from an approved record; 0 for ever."""
     max_text_bytes: int = 2 * 1024 * 1024
     """The largest prompt, content or context."""
+    four_eyes: bool = False
+    """Whether who wrote a draft, or a part of it, may not approve it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,9 @@ class Settings:
     queue: QueueOptions = field(default_factory=QueueOptions)
     agent: AgentSettings = field(default_factory=AgentSettings)
     limits: Limits = field(default_factory=Limits)
+    access: AccessOptions = field(default_factory=AccessOptions)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    providers: ProviderOptions = field(default_factory=ProviderOptions)
 
     def approval_options(self) -> ApprovalOptions:
         """Return what the approval room wants to know."""
@@ -98,6 +104,7 @@ class Settings:
         return ApprovalOptions(
             expires_after_seconds=self.approval.expires_after_seconds or None,
             max_text_bytes=self.approval.max_text_bytes,
+            four_eyes=self.approval.four_eyes,
             defaults=Work(
                 command=command,
                 repository=self.agent.repository or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,18 @@ import pytest
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.app import create_workspace
+from interlock.storage.postgres.database import PostgresDatabase
 from tests.cli.door import KEEP, Door, copy_of
 from tests.cli.lived import Lived, live
+from tests.cli.stores import Ops, Quick, Store
+from tests.conftest import ORIGIN
 
 
 @pytest.fixture(autouse=True)
 def nothing_speaks_to_interlock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls see the settings that their test gives them, and no others."""
     for name in os.environ:
-        if name.startswith("INTERLOCK_") and name != KEEP:
+        if name.startswith(("INTERLOCK_", "ORCH_")) and name != KEEP:
             monkeypatch.delenv(name)
 
 
@@ -42,6 +46,39 @@ def workspace(fresh_workspace: Path, tmp_path: Path) -> Path:
 def ask(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Door:
     """The command line of that workspace, in this process."""
     return Door(workspace, capsys)
+
+
+@pytest.fixture
+def ops(workspace: Path) -> Ops:
+    """`ops.py` of that workspace, as a process."""
+    return Ops(workspace)
+
+
+@pytest.fixture
+def quick(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Quick:
+    """The same, in this process."""
+    return Quick(workspace, capsys)
+
+
+@pytest.fixture(params=["markdown", "sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, workspace: Path) -> Store:
+    """Each store of the queue in turn, empty."""
+    return _store(request, workspace)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_store(request: pytest.FixtureRequest, workspace: Path) -> Store:
+    """Each database in turn, empty."""
+    return _store(request, workspace)
+
+
+def _store(request: pytest.FixtureRequest, workspace: Path) -> Store:
+    if request.param != "postgres":
+        return Store(request.param, workspace)
+    url = request.getfixturevalue("postgres_url")
+    with closing(PostgresDatabase(url)) as database:
+        database.create(ORIGIN)
+    return Store("postgres", workspace, url)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,9 @@ from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.app import Interlock
 from interlock.approval.models import Work
+from interlock.queue import markdown
+from interlock.queue.exchange import as_rows
+from interlock.queue.models import Executor, ItemKind, NewItem
 from tests.cli.door import make_repository
 
 ME = Actor(principal=local_principal(lambda: None, None))
@@ -44,6 +47,7 @@ def live(root: Path, outside: Path) -> Lived:
     for name in ("to cancel", "to cancel by item", "to replan"):
         _run(house, lived, name, Work())
     lived.ids["to revoke"] = house.approval.approve(ME, house.approval.create(ME, "regretted").id).id
+    _queue(house, lived)
     _write_evidence(house, outside)
     house.windows.catch_up(ME)
     house.database.close()
@@ -55,6 +59,27 @@ def _run(house: Interlock, lived: Lived, name: str, work: Work) -> None:
     approved = house.approval.approve(ME, draft.id)
     run = house.runs.create(ME, approved.id)
     lived.ids.update({name: run.id, f"{name}: approved": approved.id, f"{name}: item": run.item_id})
+
+
+def _queue(house: Interlock, lived: Lived) -> None:
+    with house.queue(ME) as queue:
+        for name, priority, key in (("held", "P0", None), ("manual", "P1", None), ("keyed", "P2", "gpu")):
+            new = NewItem(
+                kind=ItemKind.MANUAL,
+                executor=Executor.EXTERNAL,
+                priority=priority,
+                task=f"an item {name}",
+                success_criteria="it is done",
+                concurrency_key=key,
+            )
+            lived.ids[name] = queue.add(new).id
+        held = queue.claim(Executor.EXTERNAL, "bob")
+        assert held is not None
+        assert held.id == lived["held"]
+    with house.queue_look() as queue:
+        rows = list(as_rows(queue))
+    empty = markdown.read(house.layout.markdown_queue)
+    (lived.outside / "QUEUE.md").write_bytes(markdown.rendered(empty, rows, banner=False))
 
 
 def _write_evidence(house: Interlock, outside: Path) -> None:

@@ -20,6 +20,7 @@ LISTS = {
     ("approved", "list"),
     ("run", "list"),
     ("queue", "list"),
+    ("queue", "limit"),
     ("evidence", "list"),
     ("run", "log"),
 }
@@ -47,6 +48,25 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("run", "retry"): lambda lived: [lived["failed"]],
     ("run", "wait"): lambda lived: [lived["done"]],
     ("queue", "status"): lambda _: [],
+    ("queue", "workers"): lambda _: [],
+    ("queue", "explain"): lambda lived: [lived["manual"]],
+    ("queue", "consistency-check"): lambda lived: ["--queue", str(lived.outside / "QUEUE.md")],
+    ("queue", "kpi"): lambda _: [],
+    ("queue", "health"): lambda lived: ["--queue", str(lived.outside / "QUEUE.md")],
+    ("queue", "add"): lambda _: ["--task", "sweep", "--success-criteria", "it is clean"],
+    ("queue", "claim"): lambda _: ["--owner-session", "ada"],
+    ("queue", "heartbeat"): lambda lived: [lived["held"], "--owner-session", "bob"],
+    ("queue", "complete"): lambda lived: [lived["held"], "--owner-session", "bob"],
+    ("queue", "fail"): lambda lived: [lived["held"], "--owner-session", "bob"],
+    ("queue", "release"): lambda lived: [lived["held"], "--owner-session", "bob"],
+    ("queue", "reprioritise"): lambda lived: [lived["manual"], "--to", "P0"],
+    ("queue", "snooze"): lambda lived: [lived["manual"], "--for", "2h"],
+    ("queue", "pause"): lambda _: ["--reason", "a feast"],
+    ("queue", "resume"): lambda _: [],
+    ("queue", "limit"): lambda _: [],
+    ("queue", "rescue"): lambda _: ["--once"],
+    ("queue", "import"): lambda lived: ["--queue", str(lived.outside / "QUEUE.md")],
+    ("queue", "render"): lambda _: [],
     ("queue", "list"): lambda _: [],
     ("queue", "show"): lambda lived: [lived["done: item"]],
     ("queue", "cancel"): lambda lived: [lived["to cancel by item: item"]],
@@ -65,8 +85,10 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
 
 
 @pytest.fixture
-def every(lived: Lived, capsys: pytest.CaptureFixture[str]) -> Iterator[Door]:
+def every(lived: Lived, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """The command line of that workspace; what `worker` sets for its whole process is set back."""
+    monkeypatch.setenv("ORCH_KPI_MAX_FAILURE_RATE", "1")  # of its runs some have failed, which `health` would say
+    monkeypatch.setenv("ORCH_KPI_MAX_LATENCY_P95_MS", "999999")
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handlers = list(logging.root.handlers)
     yield Door(lived.root, capsys)

@@ -127,16 +127,34 @@ def test_a_run_takes_no_priority_but_the_three(lived: Lived, capsys: pytest.Capt
         (["run", "cancel", "r_"], "run list"),
         (["run", "retry", "r_"], "run list"),
         (["run", "wait", "r_"], "run list"),
-        (["queue", "show", "ORCH-999"], "queue list"),
-        (["queue", "cancel", "ORCH-999"], "queue list"),
-        (["queue", "replan", "ORCH-999", "--notes", "x"], "queue list"),
-        (["queue", "retry", "ORCH-999"], "queue list"),
     ],
     ids=sentence,
 )
 def test_what_is_not_there_is_exit_3_and_says_where_to_look(ask: Door, words: list[str], told: str) -> None:
     unknown = [word + UlidSource()() if word in {"d_", "a_", "r_"} else word for word in words]
     ask(*unknown).refuses(3, "there is no", f"`interlock {told}`")
+    assert ask.log_size() == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show"],
+        ["explain"],
+        ["cancel"],
+        ["replan", "--notes", "x"],
+        ["retry"],
+        ["reprioritise", "--to", "P0"],
+        ["snooze", "--for", "1h"],
+        ["heartbeat", "--fence", "1"],
+        ["complete", "--fence", "1"],
+        ["fail", "--owner-session", "w"],
+        ["release", "--fence", "1"],
+    ],
+    ids=sentence,
+)
+def test_an_item_that_is_not_there_is_told_in_the_seed_s_words(ask: Door, words: list[str]) -> None:
+    ask("queue", *words, "ORCH-999").refuses(3, "Row id not found: ORCH-999", "`interlock queue list`")
     assert ask.log_size() == 2
 
 
@@ -274,11 +292,21 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     given = {"file": str(tmp_path / "plan.json"), "index": "0", "folder": "out", "item_id": "ORCH-001"}
     given |= {f"{name}_id": f"{name[0]}_{UlidSource()()}" for name in ("draft", "approved", "run")}
-    more = {"draft create": ["--prompt", "x"], "queue replan": ["--notes", "x"]}
+    more = {
+        "draft create": ["--prompt", "x"],
+        "queue replan": ["ORCH-001", "--notes", "x"],
+        "queue cancel": ["ORCH-001"],
+        "queue retry": ["ORCH-001"],
+        "queue reprioritise": ["ORCH-001", "--to", "P0"],
+        "queue add": ["--task", "t", "--success-criteria", "s"],
+        "queue claim": ["--owner-session", "w"],
+        "queue snooze": ["--for", "1h"],
+        "queue pause": ["--reason", "x"],
+    }
     before = files(tmp_path)
     for words, command in commands().items():
-        if words in {("init",), ("evidence", "check")}:
-            continue
+        if words in {("init",), ("evidence", "check"), ("queue", "health")}:
+            continue  # the last has an exit code of its own for what it could not check
         arguments = [given[p.name] for p in command.params if p.required and p.name in given]
         line = [*words, *arguments, *more.get(" ".join(words), [])]
         said(capsys, "--workspace", str(tmp_path), *line).refuses(3, "is not a workspace", "interlock init")

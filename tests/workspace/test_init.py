@@ -75,10 +75,9 @@ def test_replacing_keeps_a_copy_of_what_was_there(tmp_path: Path, capsys: pytest
     provider.write_text('{"api_key": "${MINE}"}')
     answered = said(capsys, "init", str(tmp_path), "--replace-entry-points", "--json")
     backups = [Path(item["path"]) for item in answered.json["items"] if item["status"] == "backed up"]
-    assert {path.name.split(".")[0]: path.read_text() for path in backups} == {
-        "interlock": "# mine\n",
-        "provider": '{"api_key": "${MINE}"}',
-    }
+    kept = {path.name.split(".")[0]: path.read_text() for path in backups}
+    assert kept.pop("ops").startswith("#!/usr/bin/env python3")
+    assert kept == {"interlock": "# mine\n", "provider": '{"api_key": "${MINE}"}'}
     assert {mode(path) for path in backups if path.name.startswith("provider")} == {0o600}
     assert "[agent]" in (tmp_path / "interlock.toml").read_text()
     assert json.loads(provider.read_text())["active"] == "local_ollama"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from interlock.access.errors import LoweringOnly
-from interlock.access.models import Principal, PrincipalKind
+from interlock.access.models import Principal, PrincipalKind, Role
 
 
 def local_principal(inside_run: Callable[[], str | None], wanted: str | None) -> Principal:
@@ -27,3 +27,8 @@ def local_principal(inside_run: Callable[[], str | None], wanted: str | None) ->
     if asked == proven or (asked.kind is not PrincipalKind.HUMAN and proven.kind is PrincipalKind.HUMAN):
         return asked
     raise LoweringOnly(f"you are {proven}; --as can make that less, not {asked}")
+
+
+def local_role(principal: Principal) -> Role:
+    """Return what a caller on this machine may do: its human is its admin, everything less only reads."""
+    return Role.ADMIN if principal.kind is PrincipalKind.HUMAN else Role.ACTIONS

@@ -28,7 +28,6 @@ from interlock.doors.api import (
     seen,
     tagged,
 )
-from interlock.kernel.canonical import JsonObject
 from interlock.kernel.words import split_command
 
 door = Door("/ops", "approval")
@@ -96,11 +95,11 @@ class Reason(Body):
 
 @door.get("/plan", responses=problems(404))
 @needs("actions")
-def get_plan(call: Here, response: Response) -> JsonObject:
+def get_plan(call: Here, response: Response) -> dict[str, Any]:
     """Return the plan."""
     plan = _approval(call).plan()
     tagged(response, plan.version)
-    return show_plan(plan)
+    return dict(show_plan(plan))
 
 
 @door.put("/plan", responses=problems(409, 412, 413, 415))

@@ -11,12 +11,13 @@ from typing import Annotated, Any, Protocol, cast
 
 import typer
 
+from interlock.access.models import Actor
 from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Work, terms_digest
 from interlock.approval.service import Approval, Change
 from interlock.doors.cli import answer, call, house, table
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import to_text
-from interlock.kernel.errors import Invalid
+from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.words import split_command
 
 plan_door = typer.Typer(help="The plan: what all this is for.", no_args_is_help=True)
@@ -29,6 +30,15 @@ _MOST_DIGITS = 16
 class _House(Protocol):
     @property
     def approval(self) -> Approval: ...
+
+
+class _Providers(Protocol):
+    def generate(self, actor: Actor, prompt: str, *, context: JsonObject | None = None) -> Draft: ...
+
+
+class _Generating(Protocol):
+    @property
+    def providers(self) -> _Providers: ...
 
 
 def _approval() -> Approval:
@@ -102,6 +112,23 @@ def draft_create(
             Work(limits=_approval().options.defaults.limits), repo, base, command, check, env, no_network, limit
         ),
     )
+    call().wrote()
+    _show_draft(draft)
+
+
+@draft_door.command("generate")
+def draft_generate(prompt: Prompt = None, prompt_file: PromptFile = None, context: Context = None) -> None:
+    """Let the active provider write a draft's content. Nothing runs before a human has approved it."""
+    text = _prompt(prompt, prompt_file)
+    if text is None:
+        raise Invalid("a draft needs --prompt or --prompt-file")
+    given = _json_object(context, "--context") if context is not None else None
+    try:
+        draft = house(_Generating).providers.generate(call().actor(), text, context=given)
+    except InterlockError as error:
+        if getattr(error, "draft_id", None) is not None:
+            call().wrote()
+        raise
     call().wrote()
     _show_draft(draft)
 
@@ -302,6 +329,8 @@ def _show_draft(draft: Draft) -> None:
         "context": json.loads(draft.context.body) if draft.context.body is not None else "erased",
         "content": draft.content.body if draft.content else None,
         "base_ref": draft.work.base_ref,
+        "provider": draft.provider,
+        "generated": draft.generated,
         "error": draft.error,
         "terms": terms,
         "digest": digest,

@@ -60,6 +60,13 @@ class ApprovalLapsed(Conflict):
     default_hint = "draft it again and have it approved"
 
 
+class FourEyesNeeded(Refused):
+    """Who wrote a draft, or a part of it, may not approve it."""
+
+    code = "four_eyes_needed"
+    default_hint = "ask somebody else to look at it and to approve it"
+
+
 class DigestMismatch(Conflict):
     """The approved record does not match its digest: it was altered after the approval."""
 

@@ -27,6 +27,27 @@ class DraftCreated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DraftGenerated(Event):
+    """A provider wrote a draft's content."""
+
+    kind = "draft.generated"
+    draft_version: int
+    before_digest: str
+    terms_digest: str
+    generated: JsonObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftNotGenerated(Event):
+    """A provider was asked for a draft's content and wrote none."""
+
+    kind = "draft.generation_failed"
+    draft_version: int
+    reason: str
+    generated: JsonObject
+
+
+@dataclass(frozen=True, kw_only=True)
 class DraftEdited(Event):
     """A draft was changed."""
 

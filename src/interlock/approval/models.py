@@ -139,6 +139,8 @@ class Draft:
     updated_ms: int
     decided_by: str | None
     decision_reason: str | None
+    generated: JsonObject | None = None
+    """How the provider was asked, and what is known of its answer; `request` names the exact request by commitment."""
 
     def terms(self, defaults: Work) -> JsonObject:
         """Return everything that an approval of this draft freezes; erasable fields enter as commitments."""

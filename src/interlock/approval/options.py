@@ -15,5 +15,7 @@ class ApprovalOptions:
     """How long runs may start from an approved record; None for ever."""
     max_text_bytes: int = 2 * 1024 * 1024
     """The largest prompt, content or context."""
+    four_eyes: bool = False
+    """Whether who wrote a draft, or a part of it, may not approve it."""
     defaults: Work = field(default_factory=Work)
     """The workspace's default agent and repository."""

@@ -34,6 +34,10 @@ class DraftStore(Protocol):
         """Write a draft over the version that was seen; False if it is another one by now."""
         ...
 
+    def writers(self, draft_id: str) -> frozenset[str]:
+        """Return who wrote a draft or a part of it, as the log says."""
+        ...
+
 
 class ApprovedStore(Protocol):
     """Reads and writes approved records inside the transaction that is open."""

@@ -17,10 +17,20 @@ from interlock.approval.errors import (
     DraftInError,
     DraftNotApproved,
     DraftNotFound,
+    FourEyesNeeded,
     InvalidWork,
     PromptInvalid,
 )
-from interlock.approval.events import ApprovalRevoked, DraftApproved, DraftCreated, DraftEdited, DraftRejected, PlanSet
+from interlock.approval.events import (
+    ApprovalRevoked,
+    DraftApproved,
+    DraftCreated,
+    DraftEdited,
+    DraftGenerated,
+    DraftNotGenerated,
+    DraftRejected,
+    PlanSet,
+)
 from interlock.approval.models import (
     MAY_BECOME,
     Approved,
@@ -52,6 +62,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """How a provider was asked for a draft's content, and what is known of its answer."""
+
+    request: bytes | None
+    """The body of the request, exactly as it went out; kept like every other text, so that it can be erased."""
+    facts: JsonObject
+    """Provider, model, tokens, cost, time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """The plan, drafts and approved records."""
 
@@ -68,6 +88,24 @@ class Approval:
         self, actor: Actor, prompt: str, *, context: JsonObject | None = None, work: Work | None = None
     ) -> Draft:
         """Make a draft; the base commit is looked up now, so that a reviewer sees exactly which one is meant."""
+        return self._create(actor, prompt, context=context, work=work)
+
+    def await_content(
+        self, actor: Actor, prompt: str, *, context: JsonObject | None = None, provider: str, error: str
+    ) -> Draft:
+        """Make a draft whose content a provider is about to write. Until it has, the draft is in error, and says so."""
+        return self._create(actor, prompt, context=context, provider=provider, error=error)
+
+    def _create(
+        self,
+        actor: Actor,
+        prompt: str,
+        *,
+        context: JsonObject | None,
+        work: Work | None = None,
+        provider: str | None = None,
+        error: str | None = None,
+    ) -> Draft:
         self._checked_text(prompt, "the prompt")
         shown = self._checked_context(context or {})
         pinned = self.pin(work or Work())
@@ -77,13 +115,13 @@ class Approval:
             draft = Draft(
                 id=f"d_{self.new_ulid()}",
                 version=1,
-                status=DraftStatus.DRAFT,
+                status=DraftStatus.DRAFT if error is None else DraftStatus.ERROR,
                 prompt=_keep(desk.contents, prompt),
                 content=None,
                 context=_keep(desk.contents, shown, "application/json"),
                 work=pinned,
-                provider=None,
-                error=None,
+                provider=provider,
+                error=error,
                 author=str(actor.principal),
                 created_ms=now,
                 updated_ms=now,
@@ -94,6 +132,42 @@ class Approval:
             desk.drafts.add(draft)
             desk.emit(DraftCreated(subject=draft.id, draft_version=1, terms_digest=terms_digest(terms)))
         return draft
+
+    def write_content(self, actor: Actor, draft: Draft, content: str, generated: Generated) -> Draft:
+        """Put what the provider wrote into the draft that waits for it."""
+        self._checked_text(content, "what the provider wrote")
+        defaults = self._defaults(draft.work)
+        with self.open(actor) as desk:
+            after = replace(
+                _generated(desk, draft, generated),
+                status=DraftStatus.DRAFT,
+                error=None,
+                content=_keep(desk.contents, content),
+            )
+            terms = _loggable(after.terms(defaults))
+            _replace(desk, after, draft.version)
+            desk.emit(
+                DraftGenerated(
+                    subject=draft.id,
+                    draft_version=after.version,
+                    before_digest=terms_digest(draft.terms(defaults)),
+                    terms_digest=terms_digest(terms),
+                    generated=after.generated or {},
+                )
+            )
+        return after
+
+    def miss_content(self, actor: Actor, draft: Draft, error: str, generated: Generated) -> Draft:
+        """Say why the draft that waits for its content has none; it stays in error."""
+        with self.open(actor) as desk:
+            after = replace(_generated(desk, draft, generated), error=error)
+            _replace(desk, after, draft.version)
+            desk.emit(
+                DraftNotGenerated(
+                    subject=draft.id, draft_version=after.version, reason=error, generated=after.generated or {}
+                )
+            )
+        return after
 
     def draft(self, draft_id: str) -> Draft:
         """Return a draft; raises `DraftNotFound`."""
@@ -175,6 +249,9 @@ class Approval:
         checked(draft_id, "d")
         with self.look() as desk:
             draft = _draft(desk, draft_id)
+            writers = desk.drafts.writers(draft_id) if self.options.four_eyes else frozenset[str]()
+        if str(actor.principal) in writers:
+            raise FourEyesNeeded(f"{actor.principal} wrote {draft_id}, or a part of it, and may not approve it")
         _may(draft, DraftStatus.APPROVED)
         _readable(draft)
         terms = self.terms(draft)
@@ -378,6 +455,17 @@ def _may(draft: Draft, after: DraftStatus) -> None:
         raise DraftInError(f"{draft.id} could not be generated: {draft.error or 'no reason is known'}")
     by = f" by {draft.decided_by}" if draft.decided_by else ""
     raise DraftDecided(f"{draft.id} has been {draft.status.value}{by}")
+
+
+def _generated(desk: Desk, draft: Draft, generated: Generated) -> Draft:
+    body = generated.request
+    request = desk.contents.put(commit(body.decode("utf-8"), "application/json")) if body is not None else None
+    return replace(
+        draft,
+        version=draft.version + 1,
+        generated={**generated.facts, "request": request},
+        updated_ms=desk.now(),
+    )
 
 
 def _unchanged(draft: Draft, seen_version: int | None) -> None:

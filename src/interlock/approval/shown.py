@@ -27,6 +27,7 @@ def show_draft(draft: Draft) -> dict[str, Any]:
         "prompt": _text(draft.prompt),
         "context": _context(draft.context),
         "provider": draft.provider,
+        "generated": draft.generated,
         "content": _text(draft.content) if draft.content else None,
         "error": draft.error,
         "work": draft.work.to_json(),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interlock import __version__
 from interlock.cli import streams
-from interlock.kernel.errors import Conflict, Failed, InterlockError, Invalid, NotFound, Refused, Unreachable
+from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
     from interlock.access.models import Actor
@@ -30,9 +30,13 @@ DOORS = {
     "plan": Door("interlock.approval.cli", "plan_door", "show or write the plan"),
     "draft": Door("interlock.approval.cli", "draft_door", "propose work, review it, approve or reject it"),
     "approved": Door("interlock.approval.cli", "approved_door", "what may run, byte for byte; revoke it"),
+    "provider": Door("interlock.providers.cli", "door", "the models that write drafts: show, set, check"),
     "run": Door("interlock.runs.cli", "door", "carry out what was approved; log, diff, apply, cancel, retry"),
     "queue": Door("interlock.queue.cli", "door", "what waits, who works on what; cancel, replan, retry"),
     "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
+    "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
+    "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
+    "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
     "evidence": Door("interlock.evidence.cli", "door", "verify, sign, prove and export what happened"),
     "windows": Door("interlock.workspace.cli", "door", "hold the files against the database, or write them anew"),
 }
@@ -79,7 +83,10 @@ _FLAGS = {
     "--json",
     "--follow",
     "--into-tree",
+    "--stop-runs",
     "--once",
+    "--api-only",
+    "--no-ops",
     "--network",
     "--no-network",
     "--replace-entry-points",
@@ -89,6 +96,7 @@ _FLAGS = {
     "--own",
     "--disown",
     "--drop-missing",
+    "--no-api-key",
     "--fail-on-alert",
     "--help",
     "--version",
@@ -120,11 +128,9 @@ def _answer(words: list[str]) -> int:
         streams.fall_silent()
         return 1
     except Exception as error:
-        # The last resort: a person gets a sentence; whoever mends it sets INTERLOCK_TRACEBACK.
         if os.environ.get("INTERLOCK_TRACEBACK"):
             raise
-        told = f"{type(error).__name__}: {error}"
-        return _fail(Failed(f"this should not have happened: {told}", hint="INTERLOCK_TRACEBACK=1 shows where"))
+        return _fail(streams.accident(error))
 
 
 def _serve(words: list[str]) -> int:

@@ -103,8 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         streams.fall_silent()  # whoever read us has gone; nothing is wrong
         return OK
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         return _fail(InterlockError(f"it did not work: {error}"))
+    except Exception as error:
+        if os.environ.get("INTERLOCK_TRACEBACK"):
+            raise
+        return _fail(streams.accident(error))
     return code
 
 
@@ -307,6 +311,9 @@ def _joined(words: Sequence[str]) -> list[str]:
         if word in _TAKES_VALUE and following is not None and following.partition("=")[0] not in _TAKES_VALUE:
             word = f"{word}={following}"
             place += 1
+        name, _, value = word.partition("=")
+        if name in _TAKES_VALUE and value == "--":
+            raise UsageWrong(f"{name} takes a value, and -- is none")  # the library would make it an empty list
         joined.append(word)
         place += 1
     return joined

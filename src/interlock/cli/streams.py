@@ -47,6 +47,12 @@ def complain(line: str) -> None:
         fall_silent(2)
 
 
+def accident(error: Exception) -> Failed:
+    """Return the last resort: a person gets a sentence; whoever mends it sets INTERLOCK_TRACEBACK."""
+    told = f"{type(error).__name__}: {error}"
+    return Failed(f"this should not have happened: {told}", hint="INTERLOCK_TRACEBACK=1 shows where")
+
+
 def refusal(error: InterlockError) -> str:
     """Return the one line that an error is."""
     hint = f"; {error.hint}" if error.hint else ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from interlock.access.errors import Frozen
 from interlock.kernel.errors import InterlockError, Unreachable
 from interlock.queue.models import Held, WorkerProcess
 from interlock.queue.service import Queue
@@ -113,6 +114,8 @@ class Worker:
     _swept: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     _astray: bool = False
     """Whether we may hold items that nobody here carries out: a thread failed, or a claim's answer was lost."""
+    _frozen: bool = False
+    """Whether panic was on when we last tried to take something up."""
     _waiter: Waiter | None = None
     _aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "aside"))
     _dirty: threading.Event = field(default_factory=threading.Event)
@@ -215,7 +218,7 @@ class Worker:
                 _LOG.info("took %s back from %s (stale)", item.id, item.owner_session)
                 self._dirty.set()
         if due:
-            with self.links.queue() as queue:
+            with contextlib.suppress(Frozen), self.links.queue() as queue:
                 queue.promote()
         self.links.seal()
 
@@ -230,11 +233,22 @@ class Worker:
     def _claim(self) -> None:
         self._reap()
         while len(self._under_way) < self.concurrency and not self.stopping.is_set():
-            claim = self.bench.runs.claim(self.bench.actor, self.me, self._refused)
+            try:
+                claim = self.bench.runs.claim(self.bench.actor, self.me, self._refused)
+            except Frozen as error:
+                self._say_frozen(error.message)
+                return
+            self._frozen = False
             if claim is None:
                 return
             self._dirty.set()
             self._start(claim)
+
+    def _say_frozen(self, sentence: str) -> None:
+        """Say once that nothing is taken up; what is under way goes on."""
+        if not self._frozen:
+            self._frozen = True
+            _LOG.warning("nothing is taken up: %s", sentence)
 
     def _refused(self, _run_id: str) -> None:
         """Clear up after a run that will not go on: an earlier claim may have left something."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from interlock.doors.api import title
+from interlock.doors.api import ApiCall, title
 from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound, Refused, Unreachable
 
 _LOG = logging.getLogger("interlock.http")
@@ -74,6 +76,9 @@ async def _ours(request: Request, error: Exception) -> Response:
     """Say what a room refused. Its sentences are written for callers and name no secret."""
     failure = cast("InterlockError", error)
     status = status_of(failure)
+    call = cast("ApiCall | None", getattr(request.state, "call", None))
+    if isinstance(failure, Refused) and call is not None:
+        await to_thread.run_sync(_tell, call, failure.code, f"{request.method} {request.url.path}")
     if status >= 500:
         _LOG.error("%s", failure.message, extra={"code": failure.code})
     later: float | None = getattr(failure, "retry_after_seconds", None)
@@ -85,6 +90,12 @@ async def _ours(request: Request, error: Exception) -> Response:
         hint=failure.hint,
         headers={} if later is None else {"Retry-After": str(max(1, round(later)))},
     )
+
+
+def _tell(call: ApiCall, code: str, deed: str) -> None:
+    """Log the denial, in a transaction of its own; that it can not be logged makes it no less a denial."""
+    with suppress(InterlockError):
+        call.house.access.refused(call.actor, code=code, deed=deed)
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:

@@ -29,6 +29,8 @@ class Event:
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
+    calming: ClassVar[bool] = False
+    """Whether it tells only of what comes to an end, so that it may happen while panic is on."""
 
     subject: str
     """The id of the thing that it is about."""

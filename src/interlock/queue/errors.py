@@ -93,6 +93,13 @@ class ImportDiffers(Conflict):
     default_hint = "--keep leaves the database as it is, --replace takes the file's word"
 
 
+class RenderDiffers(Conflict):
+    """Rows of a Markdown queue are other tasks than the database's items of the same ids."""
+
+    code = "render_differs"
+    default_hint = "nothing was changed; bring them into the database under other ids, or say that they may be dropped"
+
+
 class MarkdownReadOnly(Refused):
     """The Markdown queue may not be written."""
 

@@ -33,6 +33,7 @@ class ItemCompleted(Event):
     """The holder finished the item."""
 
     kind = "item.completed"
+    calming = True
     owner_session: str
     fence: int
     duration_ms: int | None
@@ -44,6 +45,7 @@ class ItemFailed(Event):
     """The item failed for good."""
 
     kind = "item.failed"
+    calming = True
     fence: int
     reason: str
     duration_ms: int | None
@@ -54,6 +56,7 @@ class ItemReturned(Event):
     """The holder failed for a reason that may pass; the item is tried again later."""
 
     kind = "item.returned"
+    calming = True
     fence: int
     attempt: int
     reason: str
@@ -65,6 +68,7 @@ class ItemReleased(Event):
     """The holder gave the item back without using up an attempt."""
 
     kind = "item.released"
+    calming = True
     owner_session: str = ""
     fence: int
 
@@ -74,6 +78,7 @@ class ItemRescued(Event):
     """The holder was given up and the item made claimable again."""
 
     kind = "item.rescued"
+    calming = True
     fence: int
     attempt: int
     reason: str
@@ -86,6 +91,7 @@ class ItemCancelled(Event):
     """An operator stopped the item."""
 
     kind = "item.cancelled"
+    calming = True
     previous_status: str
     fence: int
     reason: str
@@ -170,6 +176,7 @@ class MarkdownRowChanged(Event):
     """A row was changed in a Markdown queue, which owns it; told after the file was written."""
 
     kind = "markdown.changed"
+    calming = True  # the file has been written; that it may be is asked before
     path: str
     """From the workspace's folder on."""
     verb: str
@@ -189,6 +196,7 @@ class MarkdownRendered(Event):
     """All rows of a Markdown queue, which owned them, were replaced by the database's."""
 
     kind = "markdown.rendered"
+    calming = True  # the file has been written; that it may be is asked before
     path: str
     rows: int
     window: bool

@@ -47,6 +47,8 @@ class Intent(TypedDict):
     events: list[Telling]
 
 
+CALMING = frozenset({"complete", "fail", "release", "cancel", "rescue"})
+"""The verbs on a Markdown queue that go on while panic is on."""
 _KINDS: Mapping[str, Callable[..., Event]] = {each.kind: each for each in (MarkdownRowChanged, MarkdownRendered)}
 
 
@@ -162,6 +164,11 @@ class Journal:
             self.warnings.append(f"{file} can not be read and was moved aside: {error}")
             return None
         return found
+
+
+def ends(event: Event) -> bool:
+    """Say whether an event tells of a verb that only brings something to an end, so that panic does not freeze it."""
+    return isinstance(event, MarkdownRowChanged) and event.verb in CALMING
 
 
 def digest(data: bytes) -> str:

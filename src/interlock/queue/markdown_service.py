@@ -31,7 +31,7 @@ from interlock.queue.errors import (
 )
 from interlock.queue.events import MarkdownRendered, MarkdownRowChanged
 from interlock.queue.markdown import NOBODY, Change, Fields, Row, Table
-from interlock.queue.markdown_journal import Journal, Telling, digest
+from interlock.queue.markdown_journal import CALMING, Journal, Telling, digest
 from interlock.queue.words import checked_due, checked_line, checked_owner, checked_priority, checked_text
 
 TIME_ZONE_VARIABLE = "ORCH_TZ_OFFSET"
@@ -58,6 +58,8 @@ class MarkdownQueue:
     """None outside of a workspace: then there is no log to tell."""
     new_ulid: Callable[[], str] = field(default_factory=UlidSource)
     probe: Callable[[str], None] = lambda _: None
+    thawed: Callable[[], None] = lambda: None
+    """Raises `Frozen` while panic is on; outside of a workspace there is none."""
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -96,7 +98,7 @@ class MarkdownQueue:
             "due_at_kst": checked_due(due),
             "notes": checked_line(notes, "notes"),
         }
-        with self._changing() as change:
+        with self._changing("add") as change:
             item_id = item_id or _next_id(change.table)
             if any(row.id == item_id for row in change.table.rows):
                 raise ItemExists(f"{change.table.path} has a row {item_id} already")
@@ -106,7 +108,7 @@ class MarkdownQueue:
     def claim(self, owner_session: str) -> Row | None:
         """Take the first PENDING row of the highest priority, or return None."""
         checked_owner(owner_session)
-        with self._changing() as change:
+        with self._changing("claim") as change:
             now = self.now()
             free = (row for row in change.table.rows if row.cells["status"] == "PENDING" and not _waits(row, now))
             row = min(free, key=lambda row: markdown.PRIORITIES.index(row.cells["priority"]), default=None)
@@ -125,7 +127,7 @@ class MarkdownQueue:
 
     def release(self, item_id: str, *, owner_session: str | None = None) -> Row:
         """Give a row back that is under way."""
-        with self._changing() as change:
+        with self._changing("release") as change:
             row = change.table.row(item_id)
             if owner_session is not None:
                 _held(row, owner_session)
@@ -139,7 +141,7 @@ class MarkdownQueue:
         """Stop a row: it becomes BLOCKED."""
         reason = checked_line(reason, "reason")
         note = f"cancelled_by_operator: {reason}" if reason else "cancelled_by_operator"
-        with self._changing() as change:
+        with self._changing("cancel") as change:
             row = change.table.row(item_id)
             if row.cells["status"] in _ENDED:
                 raise ItemStateConflict(f"cannot cancel terminal item: {_named(row)}")
@@ -150,7 +152,7 @@ class MarkdownQueue:
         notes = checked_line(notes, "notes")
         if not notes:
             raise NotesBlank
-        with self._changing() as change:
+        with self._changing("replan") as change:
             row = change.table.row(item_id)
             after = {"status": "BLOCKED"} if row.cells["status"] == "IN_PROGRESS" else {"status": "PENDING", **_FREE}
             return self._move(change, "replan", row, {**after, "notes": _noted(row, f"replan:{notes}")})
@@ -159,7 +161,7 @@ class MarkdownQueue:
         """Make a FAILED or BLOCKED row PENDING again."""
         reason = checked_line(reason, "reason")
         note = f"retry_requested: {reason}" if reason else "retry_requested"
-        with self._changing() as change:
+        with self._changing("retry") as change:
             row = change.table.row(item_id)
             if row.cells["status"] not in {"FAILED", "BLOCKED"}:
                 raise ItemStateConflict(f"retry allowed only for FAILED/BLOCKED in markdown mode: {_named(row)}")
@@ -168,7 +170,7 @@ class MarkdownQueue:
     def reprioritise(self, item_id: str, priority: str, *, reason: str = "") -> Row:
         """Give a row another priority; what is DONE keeps the one that it had."""
         reason, priority = checked_line(reason, "reason"), checked_priority(priority)
-        with self._changing() as change:
+        with self._changing("reprioritise") as change:
             row = change.table.row(item_id)
             if row.cells["status"] == "DONE":
                 raise ItemStateConflict(f"cannot reprioritise a finished item: {_named(row)}")
@@ -181,7 +183,7 @@ class MarkdownQueue:
         """Give up what has been under way for so long; returns the ids. A start that can not be read is never old."""
         if stale_minutes < 0:
             raise Invalid(f"the minutes are 0 or more, not {stale_minutes}")
-        with self._changing() as change:
+        with self._changing("rescue") as change:
             limit = self.now() - stale_minutes * _MINUTE_MS
             stale = [
                 row
@@ -200,7 +202,7 @@ class MarkdownQueue:
         Refuses to drop rows that are only here, unless told. It is an event where the file owned its rows.
         """
         rows = list(rows)
-        with self._changing(rendering=True) as change:
+        with self._changing("render", rendering=True) as change:
             given = {markdown.cell(row["id"]) for row in rows}
             lost = [row.id for row in change.table.rows if row.id not in given]
             if lost and not drop_missing:
@@ -216,7 +218,9 @@ class MarkdownQueue:
     # ------------------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _changing(self, *, rendering: bool = False) -> Generator[Change]:
+    def _changing(self, verb: str, *, rendering: bool = False) -> Generator[Change]:
+        if verb not in CALMING:
+            self.thawed()
         with markdown.changing(self.path, rendering=rendering) as change:
             if self.journal is not None:
                 self.journal.complete(change.real)
@@ -224,7 +228,7 @@ class MarkdownQueue:
 
     def _end(self, verb: str, item_id: str, status: str, notes: str, owner_session: str | None) -> Row:
         notes = checked_line(notes, "notes")
-        with self._changing() as change:
+        with self._changing(verb) as change:
             row = change.table.row(item_id)
             if owner_session is not None:
                 _held(row, owner_session)

@@ -78,6 +78,8 @@ class Queue:
     wake: Callable[[], None]
     attempt: Callable[[], AbstractContextManager[None]]
     """Undoes what is done inside if it raises; the transaction goes on."""
+    thawed: Callable[[], None]
+    """Raises `Frozen` while panic is on; asked by every verb that begins something or steers what waits."""
     options: QueueOptions
     unsettled: set[str] | None = None
     """The keys whose limits are settled later; None where that is done at once."""
@@ -86,6 +88,7 @@ class Queue:
 
     def add(self, new: NewItem) -> Item:
         """Put an item on the queue; with an idempotency key that is known, return the item that has it."""
+        self.thawed()
         new = checked_new(new)
         item, made = self.store.add(new)
         if not made:
@@ -138,6 +141,7 @@ class Queue:
 
     def claim(self, executor: Executor, owner_session: str, *, lease_seconds: int | None = None) -> Item | None:
         """Lease the oldest item of the highest priority, or return None."""
+        self.thawed()
         if lease_seconds is None:
             ours = executor is Executor.INTERLOCK
             lease_seconds = self.options.lease_seconds if ours else self.options.external_lease_seconds
@@ -285,6 +289,7 @@ class Queue:
 
     def promote(self) -> int:
         """Let items begin whose time has come, 1,000 at most; 0 when there is no more. Not an event: nobody decided."""
+        self.thawed()
         now = self.now()
         promoted = self.store.promote(now, _MOST_PROMOTED) if self.store.due(now) else 0
         if promoted:
@@ -313,6 +318,7 @@ class Queue:
 
         The item of a run then waits for a new approved draft: the old run never runs again.
         """
+        self.thawed()
         notes = checked_line(notes, "notes")
         if not notes:
             raise NotesBlank("the notes are blank")
@@ -335,6 +341,7 @@ class Queue:
 
     def retry(self, item_id: str, *, reason: str = "", backoff: bool = True, seen: Item | None = None) -> Item:
         """Give an item that FAILED, or whose holder was lost, another attempt."""
+        self.thawed()
         reason = checked_line(reason, "reason")
         seen = seen or self.get(item_id)
         if seen.attempt_count >= seen.max_attempts:
@@ -359,6 +366,7 @@ class Queue:
 
     def snooze(self, item_id: str, until_ms: int | None, *, reason: str = "") -> Item:
         """Let a PENDING item wait until an instant; None lets it go on now."""
+        self.thawed()
         reason = checked_line(reason, "reason")
         seen = self.get(item_id)
         if seen.status is not ItemStatus.PENDING:
@@ -373,6 +381,7 @@ class Queue:
 
     def reprioritise(self, item_id: str, priority: str, *, reason: str = "", seen: Item | None = None) -> Item:
         """Give an item another priority; what is DONE keeps the one that it had."""
+        self.thawed()
         reason, priority = checked_line(reason, "reason"), checked_priority(priority)
         seen = seen or self.get(item_id)
         if seen.status is ItemStatus.DONE:
@@ -389,6 +398,7 @@ class Queue:
 
     def pause(self, by: str, *, reason: str, until_ms: int | None = None) -> Pause:
         """Let nothing be claimed, until an instant or until somebody resumes; what is held goes on."""
+        self.thawed()
         reason = checked_line(reason, "reason")
         if not reason:
             raise Invalid("the reason is blank", hint="say why nothing may start: --reason TEXT")
@@ -407,6 +417,7 @@ class Queue:
 
     def resume(self) -> bool:
         """Let items be claimed again; False where nothing stood against it."""
+        self.thawed()
         paused = self.paused() is not None
         self.store.set_pause(None)
         if paused:
@@ -416,6 +427,7 @@ class Queue:
 
     def limit(self, concurrency_key: str, most: int) -> None:
         """Set how many items of a concurrency key may be under way at the same time."""
+        self.thawed()
         key = checked_owner(concurrency_key, "concurrency key")
         if not 0 <= most <= 1_000_000:
             raise Invalid(f"a limit is from 0 to 1000000, not {most}")

@@ -34,6 +34,7 @@ class RunAgentStarted(Event):
     """The approved command's process is there."""
 
     kind = "run.agent_started"
+    calming = True
     fence: int
     pid: int
     start_time: int
@@ -46,6 +47,7 @@ class RunStepCompleted(Event):
     """A step's output is stored; a later worker goes on after it."""
 
     kind = "run.step_completed"
+    calming = True
     step: str
     fence: int
     duration_ms: int
@@ -57,6 +59,7 @@ class RunDone(Event):
     """The run ended well."""
 
     kind = "run.done"
+    calming = True
     fence: int
     result_digest: str
     commit: str | None
@@ -70,6 +73,7 @@ class RunFailed(Event):
     """The run ended in error."""
 
     kind = "run.failed"
+    calming = True
     fence: int
     reason: str
     result_digest: str | None
@@ -81,6 +85,7 @@ class RunCancelled(Event):
     """An operator stopped the run."""
 
     kind = "run.cancelled"
+    calming = True
     previous_status: str
     reason: str
     message: str
@@ -91,6 +96,7 @@ class RunReturned(Event):
     """The run waits for a worker again: its worker gave it back or was lost."""
 
     kind = "run.returned"
+    calming = True
     reason: str
 
 
@@ -107,6 +113,7 @@ class RunApplied(Event):
     """A run's result was brought to the user's repository."""
 
     kind = "run.applied"
+    calming = True  # the repository has been changed; that it may be is asked before
     commit: str
     mode: str
     branch: str | None

@@ -84,5 +84,12 @@ class RunDesk:
     correlation_id: str | None
 
 
-Open = Callable[[Actor], AbstractContextManager[RunDesk]]
+class Open(Protocol):
+    """Opens a transaction that may change something; with `calming`, also while panic is on."""
+
+    def __call__(self, actor: Actor, *, calming: bool = False) -> AbstractContextManager[RunDesk]:
+        """Open it."""
+        ...
+
+
 Look = Callable[[], AbstractContextManager[RunDesk]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class Results:
     runs: Runs
     look: Look
     mirrors: Mirrors
+    thawed: Callable[[], None]
+    """Raises `Frozen` while panic is on."""
 
     def apply(self, actor: Actor, run_id: str, *, repository: Path | None, into_tree: bool) -> Applied:
         """Make the branch `interlock/<r_id>`, or merge into the clean working tree; its own by default.
@@ -27,6 +30,7 @@ class Results:
         Hooks and configuration of the repository are neither run nor changed. Raises `NoResult`, and what
         `repositories.apply_result` raises; then nothing has changed.
         """
+        self.thawed()
         run = self.runs.get(run_id)
         commit = (run.result or {}).get("commit")
         if not isinstance(commit, str):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from interlock.access.errors import Frozen
 from interlock.access.models import Actor
 from interlock.approval.models import Approved
 from interlock.approval.service import startable, verify_frozen
@@ -100,7 +101,7 @@ class Runs:
     def cancel(self, actor: Actor, run_id: str, *, reason: str = "") -> Run:
         """Stop a run for good; its worker ends the whole process tree."""
         checked(run_id, "r")
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             run = _run(desk, run_id)
             if run.status in {RunStatus.DONE, RunStatus.ERROR, RunStatus.CANCELLED}:
                 raise RunAlreadyEnded(f"Run already in terminal state: {run.status.value}")
@@ -151,6 +152,15 @@ class Runs:
         with self.look() as desk:
             startable(desk.approval, approved_id)
 
+    def frozen(self) -> bool:
+        """Say whether panic is on, so that no agent may be started."""
+        try:
+            with self.look() as desk:
+                desk.queue.thawed()
+        except Frozen:
+            return True
+        return False
+
     def renew(self, worker_id: str) -> Mapping[str, int]:
         """Renew a worker's leases; returns what it still holds (item id → fence)."""
         with self.light() as desk:
@@ -175,13 +185,13 @@ class Runs:
 
     def begin_step(self, actor: Actor, claim: Claim, name: StepName) -> None:
         """Note that a step begins; raises `LeaseLost` if the run is not this worker's any more."""
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             desk.queue.hold(claim.item.id, claim.item.fence)
             desk.runs.begin_step(claim.run, name, claim.item.fence)
 
     def agent_started(self, actor: Actor, claim: Claim, *, pid: int, start_time: int, boot: str, mode: str) -> None:
         """Record the agent's process, so that it can be found again."""
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             desk.queue.hold(claim.item.id, claim.item.fence)
             desk.emit(
                 RunAgentStarted(
@@ -200,7 +210,7 @@ class Runs:
     ) -> Step:
         """Keep a step's output and the bodies that it names; a later worker goes on after it."""
         check(output, name.value)
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             desk.queue.hold(claim.item.id, claim.item.fence)
             done = {step.name: step for step in desk.runs.steps(claim.run.id, claim.run.generation)}.get(name)
             if done is not None and done.output is not None and done.fence == claim.item.fence:
@@ -223,7 +233,7 @@ class Runs:
         """End a run and its item together; raises `LeaseLost` for a worker that came too late."""
         check(outcome.result, "result")
         item = claim.item
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             desk.queue.hold(item.id, item.fence)
             for body in bodies:
                 desk.approval.contents.put(body)
@@ -237,17 +247,17 @@ class Runs:
 
     def tell(self, actor: Actor, event: Event) -> None:
         """Log what happened to a run outside the database."""
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             desk.emit(event)
 
     def give_back(self, actor: Actor, claim: Claim) -> None:
         """Return a run that this worker will not finish; no attempt is used up."""
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             desk.queue.release(claim.item.id, claim.item.fence)
 
     def rescue(self, actor: Actor, seen: Item, *, reason: str) -> Item | None:
         """Take a run from a worker that was seen dead."""
-        with self.open(actor) as desk:
+        with self.open(actor, calming=True) as desk:
             return desk.queue.rescue(seen, reason=reason)
 
 

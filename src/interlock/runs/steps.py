@@ -195,6 +195,8 @@ class Execution:
         command = self._work.command
         if command is None:
             raise StepFailed("no_command", "the approved record names no command")
+        if self._runs.frozen():
+            self.returning.set()
         if self.lost.is_set() or self.returning.is_set():
             raise Lost
         began = time.monotonic()

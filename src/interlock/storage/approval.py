@@ -107,6 +107,11 @@ class StoredDrafts:
         """Write a draft over the version that was seen."""
         return self.transaction.run("draft_replace", seen_version=seen_version, **_columns(draft)) == 1
 
+    def writers(self, draft_id: str) -> frozenset[str]:
+        """Return who wrote a draft or a part of it, as the log says."""
+        rows = self.transaction.all("draft_written", draft_id=draft_id)
+        return frozenset(str(json.loads(row["leaf"])["principal"]) for row in rows)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredApproved:
@@ -174,6 +179,7 @@ def _columns(draft: Draft) -> dict[str, Value]:
         "updated_ms": draft.updated_ms,
         "decided_by": draft.decided_by,
         "decision_reason": draft.decision_reason,
+        "generated": canonical(draft.generated).decode("utf-8") if draft.generated is not None else None,
     }
 
 
@@ -207,6 +213,7 @@ def _draft(row: Row) -> Draft:
         updated_ms=row["updated_ms"],
         decided_by=row["decided_by"],
         decision_reason=row["decision_reason"],
+        generated=json.loads(row["generated"]) if row["generated"] is not None else None,
     )
 
 

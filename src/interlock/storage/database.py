@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from interlock.access.errors import Frozen
 from interlock.access.models import Actor
-from interlock.kernel.clock import Clock
+from interlock.kernel.clock import Clock, to_text
 from interlock.kernel.events import Event, Leaf, to_leaf
 from interlock.storage.errors import NewerSchema
 
@@ -34,6 +35,17 @@ class Transaction:
         self.now = now
         self.leaves: list[Leaf] = []
         self.wakes = False
+        self._thawed = False
+
+    def thawed(self) -> None:
+        """Make sure that no panic is on, and that none comes on before this transaction has ended; raises `Frozen`."""
+        if self._thawed:
+            return
+        panic = self.one("panic_get")
+        if panic is not None:
+            since = to_text(panic["since_ms"])
+            raise Frozen(f"panic mode is on since {since}, raised by {panic['raised_by']}: {panic['reason']}")
+        self._thawed = True
 
     def all(self, query: str, **values: Value) -> list[Row]:
         """Run a named statement and return its rows."""
@@ -66,6 +78,8 @@ class Transaction:
         """Take an event; it is written after all state, when the transaction commits."""
         if self._actor is None:
             raise RuntimeError("a reading transaction has no events")
+        if not event.calming:
+            self.thawed()
         self.leaves.append(
             to_leaf(
                 event,
@@ -87,8 +101,12 @@ class Database(Protocol):
         """Make the database, or upgrade it; returns False where it was there. `origin` names the evidence log."""
         ...
 
-    def write(self, actor: Actor) -> AbstractContextManager[Transaction]:
-        """Open a transaction that may change state; commits at the end of the block, or not at all."""
+    def write(self, actor: Actor, *, calming: bool = False) -> AbstractContextManager[Transaction]:
+        """Open a transaction that may change state; commits at the end of the block, or not at all.
+
+        Refused as `Frozen` while panic is on, but for what only brings things to an end (`calming`), and for what asks
+        `Transaction.thawed` itself.
+        """
         ...
 
     def read(self) -> AbstractContextManager[Transaction]:

@@ -20,6 +20,7 @@ class WindowCompleted(Event):
     """A window file had ended early (a crash, a full disk) and was completed from the log."""
 
     kind = "window.completed"
+    calming = True
     entries: int
 
 

@@ -22,7 +22,7 @@ import os
 import sys
 
 PYTHON = {python!r}
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 try:
     os.execv(PYTHON, [PYTHON, "-I", "-m", "interlock.cli.ops", ROOT] + sys.argv[1:])
 except OSError as error:

@@ -31,14 +31,14 @@ class QueueWindows:
         """Let a queue that has just been rendered follow the database."""
         with only_writer(self.layout):
             known = self._load()
-            known[str(path.resolve())] = {"shown": 0, "digest": _digest(path)}
+            known[self._named(path)] = {"shown": 0, "digest": _digest(path)}
             self._store(known)
 
     def disown(self, path: Path) -> None:
         """Let it be; it owns its rows."""
         with only_writer(self.layout):
             known = self._load()
-            if known.pop(str(path.resolve()), None) is not None:
+            if known.pop(self._named(path), None) is not None:
                 self._store(known)
 
     def catch_up(self) -> tuple[str, ...]:
@@ -50,12 +50,18 @@ class QueueWindows:
             known = self._load()
             before, size = json.dumps(known), self.log.size()
             for name, state in known.items():
-                if self._moved(state["shown"], size):
-                    differs += self._render(Path(name), state)
-                state["shown"] = size
+                told = self._render(self.layout.root / name, state) if self._moved(state["shown"], size) else []
+                if not told:  # else it is behind, and tried again
+                    state["shown"] = size
+                differs += told
             if json.dumps(known) != before:
                 self._store(known)
         return tuple(differs)
+
+    def _named(self, path: Path) -> str:
+        """Name a file by its place in the workspace, which may be moved with all that is in it."""
+        real, root = path.resolve(), self.layout.root.resolve()
+        return str(real.relative_to(root) if real.is_relative_to(root) else real)
 
     def _render(self, path: Path, state: dict[str, Any]) -> list[str]:
         try:

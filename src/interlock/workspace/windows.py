@@ -125,6 +125,8 @@ class Windows:
         """Write anew what differs; a copy of each old file is kept in the state folder under `keep_as`."""
         with self._locked():
             replaced = list(self._differences(self.log.size()))
+            if replaced:  # told before it is done, because it may be refused: panic freezes it
+                self.tell(actor, WindowsRebuilt(subject="windows", replaced=len(replaced)))
             for difference in replaced:
                 self._keep(difference.path, keep_as)
             renders = dict(self._all())
@@ -133,8 +135,6 @@ class Windows:
                     publish.replace(difference.path, [renders[difference.path](None)])
             if any(difference.path == self._ledger for difference in replaced):
                 self._store(_Cursor(self._load().shown, ledger.rewrite(self._ledger, self.log)))
-        if replaced:
-            self.tell(actor, WindowsRebuilt(subject="windows", replaced=len(replaced)))
         self.catch_up(actor)
         return replaced
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -15,7 +16,12 @@ class _Group(TyperGroup):
     """Takes `--queue` and `--db` wherever they stand on the line."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride] - its own Context
-        return super().parse_args(ctx, hoisted(args))
+        return super().parse_args(ctx, hoisted(args, self._flags()))
+
+    def _flags(self) -> set[str]:
+        """Name the options that take no value."""
+        options: Iterator[Any] = (option for command in self.commands.values() for option in command.params)
+        return {"--help"} | {name for option in options if getattr(option, "is_flag", False) for name in option.opts}
 
 
 door = typer.Typer(help="The queue: what waits, who works on what; work on it, steer it.", cls=_Group)

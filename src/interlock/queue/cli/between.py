@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +12,8 @@ import typer
 from interlock.doors.cli import answer, call
 from interlock.kernel.errors import Invalid
 from interlock.queue import exchange, markdown
-from interlock.queue.cli.meant import looking, markdown_path, rooms, writing, wrote
-from interlock.queue.errors import ImportDiffers, MarkdownReadOnly
+from interlock.queue.cli.meant import is_queue_named, looking, markdown_path, rooms, writing, wrote
+from interlock.queue.errors import ImportDiffers, MarkdownReadOnly, RenderDiffers
 
 _NAMED = 5
 
@@ -71,14 +73,32 @@ def render(
     """Write the database's items into a Markdown queue: its rows are replaced, the text around them stays."""
     if own and disown:
         raise Invalid("--own and --disown contradict each other")
+    if not rooms().ours and (own or not is_queue_named()):
+        raise Invalid("only the workspace's own database keeps its Markdown queue; name another file with --queue")
     path, actor = markdown_path(), call().actor()
+    if disown and not os.path.lexists(path):
+        rooms().own_queue_window(path, owned=False)
     with looking() as queue:
         rows = list(exchange.as_rows(queue))
+    if not drop_missing:
+        _refuse_other_tasks(path, rows)
     count = rooms().markdown(path, actor).replace_rows(rows, banner=not disown, drop_missing=drop_missing)
     if own or disown:
         rooms().own_queue_window(path, owned=own)
     wrote()
     answer({"id": "queue", "status": "rendered", "rows": count, "window": not disown}, [f"rendered {count} rows"])
+
+
+def _refuse_other_tasks(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Where file and database both own rows, both number them: one id may be two tasks."""
+    table = markdown.read(path)
+    if markdown.is_window(table):
+        return
+    tasks = {markdown.cell(row["id"]): markdown.cell(row["task"]) for row in rows}
+    others = [row for row in table.rows if tasks.get(row.id, row.cells["task"]) != row.cells["task"]]
+    if others:
+        named = ", ".join(row.id for row in others[:_NAMED])
+        raise RenderDiffers(f"{len(others)} rows of {path} are other tasks than the database's ({named})")
 
 
 VERBS: Mapping[str, Callable[..., None]] = {"import": import_rows, "render": render}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +19,7 @@ from interlock.queue.cli.meant import (
     lines_of,
     looking,
     markdown_path,
+    mean_as_scripts,
     only_database,
     shown_item,
     shown_row,
@@ -27,7 +27,8 @@ from interlock.queue.cli.meant import (
 )
 from interlock.queue.exchange import as_row, as_rows
 from interlock.queue.markdown import Fields
-from interlock.queue.models import FIRST, PRIORITY_RANK, Filter, ItemStatus, Pause
+from interlock.queue.models import PRIORITY_RANK, Filter, ItemStatus, Pause
+from interlock.queue.numbers import rate, whole_in
 
 ItemId = Annotated[str, typer.Argument(metavar="ID")]
 OfStatus = Annotated[ItemStatus | None, typer.Option("--status", help="Only items that stand so.")]
@@ -48,9 +49,7 @@ def status() -> None:
     file = in_file()
     pause: Pause | None = None
     if file is not None:
-        rows = [row.cells for row in file.rows()]
-        counts: Mapping[str, int] = {name: sum(r["status"] == name for r in rows) for name in reports.STATUSES}
-        active = reports.by_priority(row for row in rows if row["status"] == "IN_PROGRESS")
+        counts, active = reports.standing(row.cells for row in file.rows())
     else:
         with looking() as queue:
             counts, pause = queue.counts(), queue.paused()
@@ -73,7 +72,7 @@ def workers() -> None:
 def _active() -> Sequence[Fields]:
     file = in_file()
     if file is not None:
-        return reports.by_priority(row.cells for row in file.rows() if row.cells["status"] == "IN_PROGRESS")
+        return reports.standing(row.cells for row in file.rows())[1]
     with looking() as queue:
         return [as_row(item) for item in queue.list(Filter(status=ItemStatus.IN_PROGRESS), limit=_ALL)]
 
@@ -91,26 +90,26 @@ def list_items(
     if file is not None:
         if older_than is not None:
             only_database("tell how old a row is")
-        rows = [shown_row(row) for row in file.rows() if _row_is_meant(row.cells, status, priority, owner, text)]
-        table(rows[:limit], ("id", "status", "priority", "owner_session", "task"), empty="no such row")
-        return
-    with looking() as queue:
-        which = filtered(queue.now(), status, priority, owner, older_than, text)
-        found = queue.store.page(which, FIRST, limit + 1)
-    table([shown_item(item) for item, _ in found[:limit]], _COLUMNS, empty="no such item")
-    if len(found) > limit:
+        which = filtered(0, status, priority, owner, None, text)
+        rows = reports.by_priority(row.cells for row in file.rows() if _is_meant(row.cells, which))
+        shown, columns = [dict(row) for row in rows[: limit + 1]], tuple(name for name in _COLUMNS if name != "run_id")
+    else:
+        with looking() as queue:
+            which = filtered(queue.now(), status, priority, owner, older_than, text)
+            found = queue.list(which, limit=limit + 1)
+        shown, columns = [shown_item(item) for item in found], _COLUMNS
+    table(shown[:limit], columns, empty="no such item")
+    if len(shown) > limit:
         note(f"there are more; --limit shows more than {limit}")
 
 
-def _row_is_meant(
-    cells: Fields, status: ItemStatus | None, priority: str | None, owner: str | None, text: str | None
-) -> bool:
-    words = " ".join(cells[name] for name in ("id", "task", "success_criteria", "notes"))
+def _is_meant(cells: Fields, which: Filter) -> bool:
+    words = (cells[name].lower() for name in ("id", "task", "success_criteria", "notes"))
     return (
-        (status is None or cells["status"] == status.value)
-        and (priority is None or cells["priority"] == priority)
-        and (owner is None or cells["owner_session"] == owner)
-        and (text is None or text.lower() in words.lower())
+        which.status in {None, ItemStatus(cells["status"])}
+        and which.priority in {None, cells["priority"]}
+        and which.owner in {None, cells["owner_session"]}
+        and (which.text is None or any(which.text.lower() in each for each in words))
     )
 
 
@@ -162,6 +161,7 @@ def explain(item_id: ItemId) -> None:
 
 def consistency_check() -> None:
     """Hold the Markdown queue against the database; exit code 10 where they differ."""
+    mean_as_scripts()
     found = _compared()
     answer(
         {
@@ -179,8 +179,7 @@ def consistency_check() -> None:
 
 
 def _compared() -> reports.Comparison:
-    path = os.environ.get("ORCH_QUEUE_MD") if in_file() is None else None
-    ours = {row.id: row.cells for row in markdown.read(path or markdown_path()).rows}
+    ours = {row.id: row.cells for row in markdown.read(markdown_path()).rows}
     with looking() as queue:
         return reports.compare(ours, {row["id"]: row for row in as_rows(queue)})
 
@@ -194,21 +193,23 @@ def kpi(
     fail_on_alert: Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 20 for an alert.")] = False,
 ) -> None:
     """Show success, latency, retries and stale work; alert above limits."""
+    only_database("be judged by figures")
+    mean_as_scripts()
     limits = figures.Limits(
-        max_failure_rate=_rate(max_failure_rate, "--max-failure-rate"),
+        max_failure_rate=rate(max_failure_rate, "--max-failure-rate"),
         max_latency_p95_ms=max_latency_p95_ms,
         max_stale_in_progress=max_stale_in_progress,
     )
     found = _figures(log_path, stale_minutes)
     alerts = found.alerts(limits)
-    rate = found.failure_rate
+    failures = found.failure_rate
     answer(
         {
             "id": "queue",
             "status": "alert" if alerts else "ok",
             "done": found.done,
             "failed": found.failed,
-            "success_rate": None if rate is None else round(float(1 - rate), 4),
+            "success_rate": None if failures is None else round(float(1 - failures), 4),
             "latency_p95_ms": found.latency_p95_ms,
             "latency_avg_ms": None if found.latency_avg_ms is None else round(float(found.latency_avg_ms), 2),
             "retry_count": found.retry_count,
@@ -236,25 +237,18 @@ def _figures(log_path: str | None, stale_minutes: int) -> figures.Kpi:
         return figures.figures(log, retry_count=queue.store.retries(), stale_in_progress=stale)
 
 
-def _rate(text: str, name: str) -> Decimal:
-    try:
-        rate = Decimal(text)
-    except InvalidOperation:
-        rate = Decimal("NaN")
-    if not (rate.is_finite() and rate >= 0):
-        raise Invalid(f"{name} is a rate from 0 on, such as 0.2, not {text[:40]!a}")
-    return rate
-
-
 def health() -> None:
     """Check consistency, then the figures, for cron: exit code 0 ok, 10 drift, 20 alert, 30 could not be checked.
 
     Limits come from ORCH_KPI_MAX_FAILURE_RATE, _MAX_LATENCY_P95_MS, _MAX_STALE_IN_PROGRESS and _STALE_MINUTES.
     """
+    mean_as_scripts()
     try:
         lines, code, last = _health()
     except InterlockError as error:
         lines, code, last = [], _HEALTH_ERROR, f"HEALTH_ERROR {error.message} [{error.code}]"
+    except OSError as error:
+        lines, code, last = [], _HEALTH_ERROR, f"HEALTH_ERROR {error}"
     word = last.split(" ", 1)[0]
     answer({"id": "queue", "status": word, "exit_code": code, "lines": [*lines, last]}, [*lines, last])
     raise typer.Exit(code)
@@ -262,11 +256,11 @@ def health() -> None:
 
 def _health() -> tuple[list[str], int, str]:
     limits = figures.Limits(
-        max_failure_rate=_rate(os.environ.get("ORCH_KPI_MAX_FAILURE_RATE", "0.2"), "ORCH_KPI_MAX_FAILURE_RATE"),
-        max_latency_p95_ms=_whole("ORCH_KPI_MAX_LATENCY_P95_MS", 2000),
-        max_stale_in_progress=_whole("ORCH_KPI_MAX_STALE_IN_PROGRESS", 0),
+        max_failure_rate=rate(os.environ.get("ORCH_KPI_MAX_FAILURE_RATE", "0.2"), "ORCH_KPI_MAX_FAILURE_RATE"),
+        max_latency_p95_ms=whole_in("ORCH_KPI_MAX_LATENCY_P95_MS", 2000),
+        max_stale_in_progress=whole_in("ORCH_KPI_MAX_STALE_IN_PROGRESS", 0),
     )
-    minutes = _whole("ORCH_KPI_STALE_MINUTES", 60)
+    minutes = whole_in("ORCH_KPI_STALE_MINUTES", 60)
     compared = _compared()
     if not compared.ok:
         return compared.lines(), _DRIFT, "HEALTH_FAIL consistency_mismatch code=3"
@@ -274,15 +268,6 @@ def _health() -> tuple[list[str], int, str]:
     alerts = found.alerts(limits)
     lines = [*compared.lines(), found.line(), *alerts]
     return (lines, _ALERT, "HEALTH_WARN kpi_alert code=2") if alerts else (lines, 0, "HEALTH_OK")
-
-
-def _whole(variable: str, default: int) -> int:
-    text = os.environ.get(variable)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise Invalid(f"{variable} is a whole number from 0 on, not {text[:40]!a}")
-    return int(text)
 
 
 def _shown_pause(pause: Pause | None) -> dict[str, Any] | None:

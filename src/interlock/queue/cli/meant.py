@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from interlock.access.models import Actor
-from interlock.doors.cli import answer, call, house, note
+from interlock.doors.cli import answer, call, follow, house, note
 from interlock.kernel.clock import to_text
 from interlock.kernel.errors import Invalid
 from interlock.queue.errors import ItemStateConflict
@@ -48,6 +49,11 @@ class Rooms(Protocol):
         """Bring what follows the log up to its end."""
         ...
 
+    @property
+    def ours(self) -> bool:
+        """Whether the database is the workspace's."""
+        ...
+
     def own_queue_window(self, path: Path, *, owned: bool) -> None:
         """Let a Markdown queue follow the database from now on, or no longer."""
         ...
@@ -82,24 +88,29 @@ _meant: ContextVar[_Meant] = ContextVar("meant")
 
 def mean(queue: str | None, db: str | None) -> None:
     """Take what the command line names."""
-    if queue is not None and db is not None:
-        raise Invalid("--queue and --db name two queues; one command works on one")
     for name, value in (("--queue", queue), ("--db", db)):
         if value == "":
             raise Invalid(f"{name} is empty; leave it out for the workspace's database")
     _meant.set(_Meant(queue, db))
 
 
-def hoisted(words: list[str]) -> list[str]:
-    """Move `--queue` and `--db` before the verb."""
+def mean_as_scripts() -> None:
+    """Let the variables of cron jobs name what the command line does not."""
+    queue, db = _meant.get()
+    _meant.set(_Meant(queue or os.environ.get("ORCH_QUEUE_MD") or None, db or os.environ.get("ORCH_DB_PATH") or None))
+
+
+def hoisted(words: list[str], flags: set[str]) -> list[str]:
+    """Move `--queue` and `--db` before the verb; what is the value of another option stays with it."""
     end = words.index("--") if "--" in words else len(words)
     first: list[str] = []
     rest: list[str] = []
     place = 0
     while place < end:
         word = words[place]
-        if word in {"--queue", "--db"} and place + 1 < end:
-            first += words[place : place + 2]
+        takes_value = word.startswith("--") and "=" not in word and word not in flags and place + 1 < end
+        if takes_value:
+            (first if word in {"--queue", "--db"} else rest).extend(words[place : place + 2])
             place += 1
         elif word.startswith(("--queue=", "--db=")):
             first.append(word)
@@ -109,32 +120,31 @@ def hoisted(words: list[str]) -> list[str]:
     return [*first, *rest, *words[end:]]
 
 
-_opened: ContextVar[tuple[_Meant, Rooms]] = ContextVar("opened")
-
-
 def rooms() -> Rooms:
     """Return the rooms over the database that is meant."""
-    meant = _meant.get()
-    ours = house(Rooms)
-    if meant.db is None:
-        return ours
-    known = _opened.get(None)
-    if known is None or known[0] != meant:
-        known = (meant, ours.beside(meant.db))
-        _opened.set(known)
-    return known[1]
+    target = _meant.get().db
+    return house(Rooms) if target is None else house(Rooms).beside(target)
 
 
 def in_file() -> MarkdownQueue | None:
     """Return the Markdown queue, if one is meant."""
-    path = _meant.get().queue
-    return None if path is None else house(Rooms).markdown(path, call().actor())
+    path, target = _meant.get()
+    if path is None:
+        return None
+    if target is not None:
+        raise Invalid("--queue and --db name two queues; this works on one")
+    return house(Rooms).markdown(path, call().actor())
 
 
 def markdown_path() -> Path:
     """Return the Markdown queue that is meant, which is the workspace's where none is named."""
     path = _meant.get().queue
     return house(Rooms).places.markdown_queue if path is None else Path(path)
+
+
+def is_queue_named() -> bool:
+    """Say whether a Markdown queue was named."""
+    return _meant.get().queue is not None
 
 
 def only_database(what: str) -> None:
@@ -161,11 +171,7 @@ def wrote(queue: MarkdownQueue | None = None) -> None:
     """Bring up to date what follows the log, and say what a changed file could not tell it yet."""
     for sentence in queue.warnings if queue is not None else ():
         note(f"warning: {sentence}")
-    meant = _meant.get()
-    if meant.db is None:
-        call().wrote()
-    else:
-        rooms().catch_up(call().actor())
+    follow(lambda: rooms().catch_up(call().actor()))
 
 
 def moved(item: Item | Row) -> None:

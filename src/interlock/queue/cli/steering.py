@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import typer
 
 from interlock.doors.cli import answer, call, note, table
 from interlock.kernel.clock import to_text
-from interlock.kernel.errors import Invalid
+from interlock.kernel.errors import Invalid, Unreachable
 from interlock.queue.bulk import Chosen, Progress, choose, move
 from interlock.queue.cli.looking import OfOwner, OfPriority, OfStatus, OlderThan, WithText, filtered
 from interlock.queue.cli.meant import (
@@ -54,12 +55,13 @@ def cancel(
     yes: Yes = False,
 ) -> None:
     """Stop an item: it becomes BLOCKED, and its run is cancelled. Without an ID, all that the filter names."""
-    if item_id is not None:
+    which = (status, priority, owner, older_than, text)
+    if _is_one(item_id, which):
         _one(lambda file: file.cancel(item_id, reason=reason), lambda q: q.cancel(item_id, reason=reason))
         return
     checked_line(reason, "reason")
     _many(
-        (status, priority, owner, older_than, text),
+        which,
         "become BLOCKED",
         lambda queue, seen: queue.cancel(seen.id, reason=reason, seen=seen),
         yes=yes,
@@ -79,11 +81,12 @@ def replan(
     """Send an item back to planning. Without an ID, all that the filter names."""
     if not checked_line(notes, "notes"):
         raise Invalid("--notes is blank; say what has to be planned anew")
-    if item_id is not None:
+    which = (status, priority, owner, older_than, text)
+    if _is_one(item_id, which):
         _one(lambda file: file.replan(item_id, notes), lambda queue: queue.replan(item_id, notes))
         return
     _many(
-        (status, priority, owner, older_than, text),
+        which,
         "become PENDING, what is IN_PROGRESS becomes BLOCKED",
         lambda queue, seen: queue.replan(seen.id, notes, seen=seen),
         yes=yes,
@@ -101,12 +104,13 @@ def retry(
     yes: Yes = False,
 ) -> None:
     """Give an item that FAILED another attempt, after its back-off. Without an ID, all that the filter names."""
-    if item_id is not None:
+    which = (status, priority, owner, older_than, text)
+    if _is_one(item_id, which):
         _one(lambda file: file.retry(item_id, reason=reason), lambda q: q.retry(item_id, reason=reason))
         return
     checked_line(reason, "reason")
     _many(
-        (status, priority, owner, older_than, text),
+        which,
         "become PENDING after their back-off, with one attempt more",
         lambda queue, seen: queue.retry(seen.id, reason=reason, seen=seen),
         yes=yes,
@@ -126,7 +130,8 @@ def reprioritise(
 ) -> None:
     """Give an item another priority. Without an ID, all that the filter names."""
     checked_priority(to)
-    if item_id is not None:
+    which = (status, priority, owner, older_than, text)
+    if _is_one(item_id, which):
         _one(
             lambda file: file.reprioritise(item_id, to, reason=reason),
             lambda queue: queue.reprioritise(item_id, to, reason=reason),
@@ -134,7 +139,7 @@ def reprioritise(
         return
     checked_line(reason, "reason")
     _many(
-        (status, priority, owner, older_than, text),
+        which,
         f"get the priority {to}",
         lambda queue, seen: queue.reprioritise(seen.id, to, reason=reason, seen=seen),
         yes=yes,
@@ -220,12 +225,20 @@ def rescue(
     file = in_file()
     with _stopped_politely() as stopping:
         while True:
-            if file is not None:
-                _rescued(file.rescue(60 if stale_minutes is None else stale_minutes), file)
+            try:
+                taken = _rescue(stale_minutes) if file is None else file.rescue(_minutes(stale_minutes))
+            except Unreachable as error:
+                if once:
+                    raise
+                note(f"warning: {error.message}; it is tried again")
             else:
-                _rescued(_rescue(stale_minutes), None)
+                _rescued(taken, file, is_silent=not (taken or once))
             if once or stopping.wait(_RESCUE_EVERY_SECONDS):
                 return
+
+
+def _minutes(stale_minutes: int | None) -> int:
+    return 60 if stale_minutes is None else stale_minutes
 
 
 def _rescue(stale_minutes: int | None) -> list[str]:
@@ -243,13 +256,15 @@ def _rescue(stale_minutes: int | None) -> list[str]:
     return taken
 
 
-def _rescued(ids: list[str], file: MarkdownQueue | None) -> None:
+def _rescued(ids: list[str], file: MarkdownQueue | None, *, is_silent: bool) -> None:
     if ids:
         wrote(file)
-    answer(
-        {"id": "queue", "status": "RESET" if ids else "NOOP", "reset": ids},
-        [f"RESET {','.join(ids)}" if ids else "NOOP"],
-    )
+    if not is_silent:
+        answer(
+            {"id": "queue", "status": "RESET" if ids else "NOOP", "reset": ids},
+            [f"RESET {','.join(ids)}" if ids else "NOOP"],
+        )
+        sys.stdout.flush()  # the next answer may be days away
 
 
 # --- one, and many ----------------------------------------------------------------------------------------------------
@@ -269,6 +284,13 @@ def _one(in_markdown: Callable[[MarkdownQueue], Row], in_database: Callable[[Que
 
 
 _Options = tuple[ItemStatus | None, str | None, str | None, str | None, str | None]
+
+
+def _is_one(item_id: str | None, which: _Options) -> TypeGuard[str]:
+    """Say whether one item is named; a filter beside it would be passed over in silence."""
+    if item_id is not None and which != (None,) * 5:
+        raise Invalid("an ID and a filter exclude each other")
+    return item_id is not None
 
 
 def _many(options: _Options, outcome: str, verb: Callable[[Queue, Item], Item], *, yes: bool) -> None:

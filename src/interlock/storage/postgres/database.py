@@ -69,12 +69,18 @@ class PostgresDatabase:
         return fresh
 
     @contextmanager
-    def write(self, actor: Actor) -> Generator[Transaction]:
-        """Open a transaction with state and events; commits at the end of the block, or not at all."""
+    def write(self, actor: Actor, *, calming: bool = False) -> Generator[Transaction]:
+        """Open a transaction with state and events; commits at the end of the block, or not at all.
+
+        Refused while panic is on, unless `calming`: having read the table of panic holds it shared until the end, and
+        who raises panic takes it exclusively.
+        """
         with self._translated():
             connection = self._connection()
             with connection.transaction():
                 transaction = self._transaction(connection, actor)
+                if not calming:
+                    transaction.thawed()
                 yield transaction
                 if transaction.leaves:
                     _append(connection, transaction.leaves)
@@ -151,6 +157,8 @@ class PostgresDatabase:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
         )
+        # Each statement sees what was committed before it, also what its own lock waited for: so panic is seen.
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
         connection.execute("SET enable_seqscan = off")
         with self._lock:

@@ -16,17 +16,17 @@ ON CONFLICT (one) DO UPDATE SET
 -- name: draft_add
 INSERT INTO draft (
     id, version, status, prompt_ref, content_ref, context_ref, work, provider, error, author,
-    created_ms, updated_ms, decided_by, decision_reason
+    created_ms, updated_ms, decided_by, decision_reason, generated
 ) VALUES (
     :id, :version, :status, :prompt_ref, :content_ref, :context_ref, :work, :provider, :error, :author,
-    :created_ms, :updated_ms, :decided_by, :decision_reason
+    :created_ms, :updated_ms, :decided_by, :decision_reason, :generated
 );
 
 -- name: draft_replace
 UPDATE draft SET
     version = :version, status = :status, prompt_ref = :prompt_ref, content_ref = :content_ref,
     context_ref = :context_ref, work = :work, provider = :provider, error = :error, updated_ms = :updated_ms,
-    decided_by = :decided_by, decision_reason = :decision_reason
+    decided_by = :decided_by, decision_reason = :decision_reason, generated = :generated
 WHERE id = :id AND version = :seen_version;
 
 -- name: draft_get
@@ -46,6 +46,10 @@ LEFT JOIN content ON content.ref = draft.content_ref
 WHERE (:any_status = 1 OR draft.status = :status)
     AND (:from_newest = 1 OR draft.seq < (SELECT earlier.seq FROM draft AS earlier WHERE earlier.id = :before))
 ORDER BY draft.seq DESC LIMIT :limit;
+
+-- name: draft_written
+SELECT leaf FROM event
+WHERE subject = :draft_id AND kind IN ('draft.created', 'draft.edited', 'draft.generated');
 
 -- name: approved_add
 -- An a_ id has its draft's ULID, so a second approval of one draft collides here, whatever raced before.

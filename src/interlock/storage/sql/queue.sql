@@ -48,7 +48,7 @@ UPDATE queue_items SET
     beat = beat + 1,
     lease_until_ms = :now + lease_ms,
     lease_expires_at = (:now + lease_ms) / 1000
-WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND lease_owner IS NOT NULL
+WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND COALESCE(lease_owner, '') <> ''
 RETURNING *;
 
 -- name: item_end
@@ -159,10 +159,11 @@ WITH RECURSIVE waiting (key) AS (
         WHERE concurrency_key > waiting.key AND waits_for = 'limit' ORDER BY concurrency_key LIMIT 1
     ) FROM waiting WHERE waiting.key IS NOT NULL
 )
-SELECT waiting.key FROM waiting JOIN concurrency ON concurrency.key = waiting.key
-WHERE most > (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = waiting.key AND status = 'IN_PROGRESS')
+SELECT key FROM waiting
+WHERE (SELECT most FROM concurrency WHERE concurrency.key = waiting.key)
+    > (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = waiting.key AND status = 'IN_PROGRESS')
     + (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = waiting.key AND claimable = 1)
-ORDER BY waiting.key LIMIT :limit;
+LIMIT :limit;
 
 -- name: concurrency_holders
 SELECT id, owner_session FROM queue_items

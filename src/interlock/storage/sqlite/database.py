@@ -46,7 +46,8 @@ class SqliteDatabase:
         """Make the database, or upgrade it; returns False where it was there. `origin` names the evidence log."""
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         with self._translated():
-            connection = self._open(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
+            opened = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            connection = patiently(partial(self._open, opened))
             if fresh:
                 self.path.chmod(0o600)
             patiently(partial(_make_ours, connection, self.path))
@@ -56,13 +57,18 @@ class SqliteDatabase:
         return fresh
 
     @contextmanager
-    def write(self, actor: Actor) -> Generator[Transaction]:
-        """Open a transaction with state and events; commits at the end of the block, or not at all."""
+    def write(self, actor: Actor, *, calming: bool = False) -> Generator[Transaction]:
+        """Open a transaction with state and events; commits at the end of the block, or not at all.
+
+        Refused while panic is on, unless `calming`; who holds the write lock sees whether it is.
+        """
         connection = self._connection("full")
         with self._translated():
             _begin(connection)
             transaction = Transaction(_executor(connection), queries(_DIALECT), self._now, actor)
             try:
+                if not calming:
+                    transaction.thawed()
                 yield transaction
                 if transaction.leaves:
                     _append(connection, transaction.leaves)

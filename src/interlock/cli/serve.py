@@ -1,0 +1,37 @@
+"""`interlock serve`: the HTTP API, with worker, rescuer and sequencer beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from interlock.doors.cli import call, note
+
+door = typer.Typer(add_completion=False)
+
+
+@door.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 9325,
+    api_only: Annotated[bool, typer.Option("--api-only", help="No worker in this process.")] = False,
+    no_ops: Annotated[bool, typer.Option("--no-ops", help="Answer 501 on /ops/*; everything else goes on.")] = False,
+    concurrency: Annotated[int | None, typer.Option(min=1, max=64, help="Runs at the same time.")] = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C: requests are finished, and what is under way is given back."""
+    from interlock.http.logs import to_stderr
+    from interlock.http.server import Serving
+    from interlock.http.server import serve as serve_on
+    from interlock.http.wiring import plugged
+
+    to_stderr()
+    house = call().app()
+    app, follower = plugged(house, ops=not no_ops)
+    worker = None if api_only else house.worker(concurrency=concurrency)
+
+    def ready(address: str) -> None:
+        note(f"Interlock serves {house.places.root} on {address}")
+        note("log in with a token: `interlock token create --name me --role admin`, then Authorization: Bearer …")
+
+    serve_on(app, worker, follower, Serving(host=host, port=port, ready=ready))

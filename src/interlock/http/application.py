@@ -1,0 +1,122 @@
+"""The application: the rooms' doors behind the gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+
+from interlock import __version__
+from interlock.access import api as access
+from interlock.approval import api as approval
+from interlock.doors.api import EVERYWHERE, Problem, problems
+from interlock.evidence import api as evidence
+from interlock.http import live, status
+from interlock.http.gate import OPEN, Access, Gate, Throttle
+from interlock.http.live import Log, Tail
+from interlock.http.problems import install, problem
+from interlock.kernel.ids import UlidSource
+from interlock.queue import api as queue
+from interlock.runs import api as runs
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+_OPS = "/ops"
+ABOUT = """\
+Interlock holds every run of a coding agent behind a human approval of exactly what will run.
+
+Draft → review → approve → run → observe → verify. There is no road from a draft to a run.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the application is plugged together of."""
+
+    house: Any
+    access: Access
+    throttle: Throttle
+    log: Log
+    wrote: Callable[[], None]
+    ops: bool = True
+    """Whether `/ops/*` answers; else it is switched off (501) and everything else goes on."""
+
+
+def create_application(parts: Parts) -> FastAPI:
+    """Return the application."""
+    new_ulid = UlidSource()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        tail = Tail(parts.log)
+        app.state.tail = tail
+        async with tail.running():
+            yield
+
+    app = FastAPI(
+        title="Interlock",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=problems(*EVERYWHERE),
+        max_body_size=MAX_BODY_BYTES,
+        separate_input_output_schemas=False,
+    )
+    install(app)
+    app.include_router(status.open_door)
+    for door in (status.door, access.door, approval.door, runs.door, queue.door, evidence.door, live.door):
+        app.include_router(door)
+    app.add_middleware(_Switch, ops=parts.ops)
+    app.add_middleware(
+        Gate,
+        access=parts.access,
+        throttle=parts.throttle,
+        house=parts.house,
+        wrote=parts.wrote,
+        new_id=lambda: f"req-{new_ulid()}",
+    )
+    app.add_api_route("/openapi.json", _openapi, include_in_schema=False)
+    return app
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the error's schema and the token that every route but the open ones needs."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
+    )
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
+        ref_template="#/components/schemas/{model}"
+    )
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            operation["security"] = [] if path in OPEN else [{"bearer": []}]
+    return document
+
+
+async def _openapi(request: Request) -> dict[str, Any]:
+    return openapi(request.app)
+
+
+class _Switch:
+    """Answers 501 on `/ops/*` while that is switched off; the data stays where it is."""
+
+    def __init__(self, app: Any, *, ops: bool) -> None:  # noqa: ANN401 - any ASGI application
+        self._app, self._ops = app, ops
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
+        path = scope.get("path", "")
+        if not self._ops and scope["type"] == "http" and (path == _OPS or path.startswith(f"{_OPS}/")):
+            answer = problem(
+                501, "switched_off", "the OPS routes are switched off", correlation_id=scope["state"]["correlation_id"]
+            )
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

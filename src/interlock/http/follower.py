@@ -1,0 +1,54 @@
+"""Brings what follows the log up to date: one at a time, and for everybody who waits in the same moment at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+_LOG = logging.getLogger("interlock.http")
+_PATIENCE_SECONDS = 10.0
+
+
+class Follower:
+    """Does the same chore for many callers: who asks while it is under way is served by the next time."""
+
+    def __init__(self, chore: Callable[[], None]) -> None:
+        """Take what is to be done; it starts with the first wish."""
+        self._chore = chore
+        self._changed = threading.Condition()
+        self._wished = self._done = 0
+        self._ending = False
+        self._thread = threading.Thread(target=self._work, name="follower", daemon=True)
+        self._thread.start()
+
+    def follow(self) -> None:
+        """Wait until the chore has been done once from its beginning; but not for ever, it is only files."""
+        with self._changed:
+            self._wished += 1
+            mine = self._wished
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._done >= mine or self._ending, _PATIENCE_SECONDS):
+                _LOG.warning("the window files are behind by more than %d s", _PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """Do what is still wished, and stop."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join(_PATIENCE_SECONDS)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wished > self._done or self._ending)
+                if self._wished == self._done:
+                    return
+                serves = self._wished
+            try:
+                self._chore()
+            except Exception:  # noqa: BLE001 - a thread's last resort; the next wish tries again
+                _LOG.warning("the window files were not brought up to date", exc_info=True)
+            with self._changed:
+                self._done = serves
+                self._changed.notify_all()

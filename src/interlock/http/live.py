@@ -1,0 +1,151 @@
+"""`GET /ops/events`: every change as it happens, over server-sent events.
+
+One tailer looks at the log and tells everybody that it has grown; each reader fetches what it has not had, from the
+last thousand events in memory or from the database. So a slow reader costs nothing, and nothing is lost: it goes on
+from the id that it names. Who does not take what is sent for half a minute is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any, Protocol
+
+from anyio import to_thread
+from fastapi import Header, Query, Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from interlock.doors.api import Door, Here, needs
+from interlock.kernel.errors import InterlockError, Invalid
+
+_LOG = logging.getLogger("interlock.http")
+_LOOK_SECONDS = 0.1
+_BEAT_SECONDS = 15.0
+_PATIENCE_SECONDS = 30.0
+_KEPT = 1_000
+_PAGE = 200
+
+door = Door("/ops/events", "events")
+
+Event = tuple[int, Mapping[str, Any]]
+
+
+class Log(Protocol):
+    """The sealed log."""
+
+    def size(self) -> int:
+        """Return how many events there are."""
+        ...
+
+    def events(self, start: int, limit: int) -> Sequence[Event]:
+        """Return events from a place on."""
+        ...
+
+
+class Tail:
+    """The end of the log in memory, and a bell for those who wait for more."""
+
+    def __init__(self, log: Log) -> None:
+        """Take the log."""
+        self._log = log
+        self._recent: deque[Event] = deque(maxlen=_KEPT)
+        self._grown = asyncio.Event()
+        self.size = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Look at the log as long as the block lasts."""
+        self.size = await to_thread.run_sync(self._log.size)
+        task = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def after(self, start: int) -> Sequence[Event]:
+        """Return events from `start` on; waits for one, but not longer than a heartbeat."""
+        if start >= self.size:
+            grown = self._grown
+            with suppress(TimeoutError):
+                await asyncio.wait_for(grown.wait(), _BEAT_SECONDS)
+        if start >= self.size:
+            return ()
+        if self._recent and self._recent[0][0] <= start:
+            offset = start - self._recent[0][0]
+            return [self._recent[place] for place in range(offset, min(offset + _PAGE, len(self._recent)))]
+        return await to_thread.run_sync(self._log.events, start, _PAGE)
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                events = await to_thread.run_sync(self._log.events, self.size, _PAGE)
+            except InterlockError as error:
+                _LOG.warning("the log can not be read now: %s", error.message)
+                events = ()
+            if events:
+                self._recent.extend(events)
+                self.size = events[-1][0] + 1
+                grown, self._grown = self._grown, asyncio.Event()
+                grown.set()
+            else:
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events; a reader that takes nothing is dropped."""
+
+    media_type = "text/event-stream"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send, each piece within the patience that a reader gets."""
+
+        async def patiently(message: Any) -> None:  # noqa: ANN401 - ASGI's own
+            await asyncio.wait_for(send(message), _PATIENCE_SECONDS)
+
+        with suppress(TimeoutError):
+            await super().__call__(scope, receive, patiently)
+
+
+@door.get(
+    "",
+    response_class=EventStream,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Events of the log, one by one."}},
+)
+@needs("actions")
+async def follow(
+    call: Here,
+    request: Request,
+    after: Annotated[int | None, Query(ge=-1, description="Begin behind this index; -1 for all there is.")] = None,
+    last_event_id: Annotated[str | None, Header(description="As `after`; a browser sends it by itself.")] = None,
+) -> EventStream:
+    """Follow every change: the id of each event is its index in the log."""
+    del call
+    tail: Tail = request.app.state.tail
+    start = _start(last_event_id, after, tail.size)
+    return EventStream(_lines(tail, start), headers={"X-Accel-Buffering": "no"})
+
+
+def _start(last: str | None, after: int | None, size: int) -> int:
+    if last is not None:
+        if not (last.isascii() and last.isdigit() and len(last) < 16):
+            raise Invalid("Last-Event-ID is the index of an event")
+        return int(last) + 1
+    return size if after is None else after + 1
+
+
+async def _lines(tail: Tail, start: int) -> AsyncIterator[str]:
+    yield "retry: 2000\n\n"
+    while True:
+        events = await tail.after(start)
+        if not events:
+            yield ": alive\n\n"
+        for index, event in events:
+            yield f"id: {index}\nevent: {event['kind']}\ndata: {json.dumps({'index': index, **event})}\n\n"
+            start = index + 1

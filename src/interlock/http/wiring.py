@@ -1,0 +1,36 @@
+"""The application over one workspace's rooms."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+from fastapi import FastAPI
+
+from interlock.access.models import Actor, Principal, PrincipalKind
+from interlock.access.throttle import Throttle
+from interlock.http.application import Parts, create_application
+from interlock.http.follower import Follower
+
+_LOG = logging.getLogger("interlock.windows")
+
+
+def plugged(house: Any, *, ops: bool = True) -> tuple[FastAPI, Follower]:  # noqa: ANN401 - app.Interlock, which stands beside us
+    """Return the application, and what keeps the windows up to date while it runs."""
+    actor = Actor(principal=Principal(PrincipalKind.SERVICE, f"api@{socket.gethostname()}"[:128]))
+
+    def catch_up() -> None:
+        for sentence in house.catch_up(actor):
+            _LOG.warning("%s", sentence)
+
+    follower = Follower(catch_up)
+    parts = Parts(
+        house=house,
+        access=house.access,
+        throttle=Throttle(house.settings.access),
+        log=house.event_log,
+        wrote=follower.follow,
+        ops=ops,
+    )
+    return create_application(parts), follower

@@ -1,0 +1,276 @@
+"""The HTTP doors of the queue: `/ops/queue`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Annotated, Any, Protocol
+
+from fastapi import Query, Response
+from pydantic import Field
+
+from interlock.access.models import Actor
+from interlock.doors.api import ApiCall, Body, Door, Here, Limit, house, needs, problems
+from interlock.kernel.clock import to_text
+from interlock.queue.models import Executor, Filter, ItemKind, ItemStatus, NewItem
+from interlock.queue.service import Queue
+from interlock.queue.shown import show_item, show_pause
+
+door = Door("/ops/queue", "queue")
+
+
+class _House(Protocol):
+    def queue(self, actor: Actor) -> AbstractContextManager[Queue]: ...
+
+    def queue_look(self) -> AbstractContextManager[Queue]: ...
+
+
+@contextmanager
+def _writing(call: ApiCall) -> Generator[Queue]:
+    with house(call, _House).queue(call.actor) as queue:
+        yield queue
+    call.wrote()
+
+
+class NewWork(Body):
+    """An item that somebody outside is to work on."""
+
+    task: str
+    success_criteria: str
+    priority: str = "P1"
+    due_at_kst: str = "-"
+    notes: str = ""
+    not_before_ms: int | None = Field(default=None, ge=0)
+    idempotency_key: str | None = None
+    concurrency_key: str | None = None
+    max_attempts: int | None = Field(default=None, ge=1, le=100)
+
+
+class Claim(Body):
+    """Who takes an item."""
+
+    owner_session: str
+    lease_seconds: int | None = Field(default=None, ge=1, le=86_400)
+
+
+class Held(Body):
+    """The fence under which the caller holds the item, and what it says about it."""
+
+    fence: int
+    notes: str = ""
+
+
+class Failure(Held):
+    """A failure."""
+
+    transient: bool = False
+    reason: str = ""
+
+
+class Reason(Body):
+    """Why."""
+
+    reason: str = ""
+
+
+class Notes(Body):
+    """What has to be planned anew."""
+
+    notes: str
+
+
+class Priority(Body):
+    """Another priority."""
+
+    priority: str
+    reason: str = ""
+
+
+class Snooze(Body):
+    """Until when; null lets it go on."""
+
+    not_before_ms: int | None = Field(default=None, ge=0)
+    reason: str = ""
+
+
+class NewPause(Body):
+    """Why nothing may start, and until when."""
+
+    reason: str
+    until_ms: int | None = Field(default=None, ge=0)
+
+
+@door.get("/status")
+@needs("actions")
+def status(call: Here) -> dict[str, Any]:
+    """Count items by status; show the first that are under way, and the pause."""
+    with house(call, _House).queue_look() as queue:
+        active = queue.list(Filter(status=ItemStatus.IN_PROGRESS), limit=5)
+        return {
+            **queue.counts(),
+            "top_in_progress": [show_item(item) for item in active],
+            "paused": show_pause(queue.paused()),
+        }
+
+
+@door.get("/items")
+@needs("actions")
+def list_items(
+    call: Here,
+    status: ItemStatus | None = None,
+    priority: str | None = None,
+    owner: str | None = None,
+    text: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: Limit = 100,
+) -> list[dict[str, Any]]:
+    """List items in the order in which they would be claimed."""
+    with house(call, _House).queue_look() as queue:
+        which = Filter(status=status, priority=priority, owner=owner, text=text)
+        return [show_item(item) for item in queue.list(which, limit=limit)]
+
+
+@door.post("/items", status_code=201, responses=problems(409, 413, 415, 423))
+@needs("operator")
+def add_item(call: Here, response: Response, body: NewWork) -> dict[str, Any]:
+    """Put an item on the queue."""
+    with _writing(call) as queue:
+        given = body.model_dump()
+        attempts = given.pop("max_attempts") or queue.options.max_attempts
+        made = queue.add(
+            NewItem(kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, max_attempts=attempts, **given)
+        )
+        item = queue.get(made.id)
+    response.headers["Location"] = f"/ops/queue/items/{item.id}"
+    return show_item(item)
+
+
+@door.post("/claim", responses=problems(409, 413, 415, 423))
+@needs("operator")
+def claim(call: Here, body: Claim) -> dict[str, Any]:
+    """Take the oldest item of the highest priority; `id` is null where there is none."""
+    with house(call, _House).queue(call.actor) as queue:
+        queue.promote()
+        item = queue.claim(Executor.EXTERNAL, body.owner_session, lease_seconds=body.lease_seconds)
+    if item is None:
+        return {"id": None, "status": "NOOP"}
+    call.wrote()
+    return show_item(item)
+
+
+@door.get("/items/{item_id}", responses=problems(404))
+@needs("actions")
+def get_item(call: Here, item_id: str) -> dict[str, Any]:
+    """Return an item."""
+    with house(call, _House).queue_look() as queue:
+        return show_item(queue.get(item_id))
+
+
+@door.get("/items/{item_id}/explain", responses=problems(404))
+@needs("actions")
+def explain(call: Here, item_id: str) -> dict[str, Any]:
+    """Say why an item waits, runs or stands still."""
+    with house(call, _House).queue_look() as queue:
+        reasons, item = queue.explain(item_id), queue.get(item_id)
+    because = [{"code": reason.code, "text": reason.text} for reason in reasons]
+    return {"id": item.id, "status": item.status.value, "because": because}
+
+
+@door.post("/items/{item_id}/heartbeat", responses=problems(404, 409, 413, 415))
+@needs("operator")
+def heartbeat(call: Here, item_id: str, body: Held) -> dict[str, Any]:
+    """Say that the item is still worked on."""
+    with house(call, _House).queue(call.actor) as queue:
+        return show_item(queue.heartbeat(item_id, body.fence))
+
+
+@door.post("/items/{item_id}/complete", responses=problems(404, 409, 413, 415))
+@needs("operator")
+def complete(call: Here, item_id: str, body: Held) -> dict[str, Any]:
+    """Finish an item that is held."""
+    with _writing(call) as queue:
+        return show_item(queue.complete(item_id, body.fence, notes=body.notes))
+
+
+@door.post("/items/{item_id}/fail", responses=problems(404, 409, 413, 415))
+@needs("operator")
+def fail(call: Here, item_id: str, body: Failure) -> dict[str, Any]:
+    """End an item that is held as FAILED, or give it back to be tried again."""
+    reason = "transient_failure" if body.transient else "permanent_failure"
+    with _writing(call) as queue:
+        return show_item(
+            queue.fail(
+                item_id,
+                body.fence,
+                reason=reason,
+                message=body.reason or body.notes or "no reason was given",
+                transient=body.transient,
+                notes=body.notes,
+            )
+        )
+
+
+@door.post("/items/{item_id}/release", responses=problems(404, 409, 413, 415))
+@needs("operator")
+def release(call: Here, item_id: str, body: Held) -> dict[str, Any]:
+    """Give an item back; no attempt is used up."""
+    with _writing(call) as queue:
+        return show_item(queue.release(item_id, body.fence, notes=body.notes))
+
+
+@door.post("/items/{item_id}/cancel", responses=problems(404, 409, 413, 415))
+@needs("operator")
+def cancel(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any]:
+    """Stop an item: it becomes BLOCKED, and its run is cancelled."""
+    with _writing(call) as queue:
+        return show_item(queue.cancel(item_id, reason=body.reason if body is not None else ""))
+
+
+@door.post("/items/{item_id}/replan", responses=problems(404, 409, 413, 415, 423))
+@needs("operator")
+def replan(call: Here, item_id: str, body: Notes) -> dict[str, Any]:
+    """Send an item back to planning."""
+    with _writing(call) as queue:
+        return show_item(queue.replan(item_id, body.notes))
+
+
+@door.post("/items/{item_id}/retry", responses=problems(404, 409, 413, 415, 423))
+@needs("operator")
+def retry(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any]:
+    """Give an item another attempt, after its back-off."""
+    with _writing(call) as queue:
+        return show_item(queue.retry(item_id, reason=body.reason if body is not None else ""))
+
+
+@door.post("/items/{item_id}/reprioritise", responses=problems(404, 409, 413, 415, 423))
+@needs("operator")
+def reprioritise(call: Here, item_id: str, body: Priority) -> dict[str, Any]:
+    """Give an item another priority."""
+    with _writing(call) as queue:
+        return show_item(queue.reprioritise(item_id, body.priority, reason=body.reason))
+
+
+@door.post("/items/{item_id}/snooze", responses=problems(404, 409, 413, 415, 423))
+@needs("operator")
+def snooze(call: Here, item_id: str, body: Snooze) -> dict[str, Any]:
+    """Let a PENDING item wait until an instant."""
+    with _writing(call) as queue:
+        return show_item(queue.snooze(item_id, body.not_before_ms, reason=body.reason))
+
+
+@door.put("/pause", responses=problems(409, 413, 415, 423))
+@needs("operator")
+def pause(call: Here, body: NewPause) -> dict[str, Any]:
+    """Let nothing be claimed; what is under way goes on."""
+    with _writing(call) as queue:
+        made = queue.pause(str(call.actor.principal), reason=body.reason, until_ms=body.until_ms)
+    until = None if made.until_ms is None else to_text(made.until_ms)
+    return {"status": "paused", "by": made.paused_by, "reason": made.reason, "until": until}
+
+
+@door.delete("/pause", responses=problems(409, 423))
+@needs("operator")
+def resume(call: Here) -> dict[str, Any]:
+    """Let items be claimed again."""
+    with _writing(call) as queue:
+        was_paused = queue.resume()
+    return {"status": "running", "was_paused": was_paused}
