@@ -206,6 +206,12 @@ class Interlock:
         for other in self._others.values():
             other.database.close()
 
+    def purge_runs(self, actor: Actor, *, older_than_ms: int) -> list[str]:
+        """Put runs that ended so long ago into the archive; returns their ids."""
+        from interlock.workspace.archive import Archive
+
+        return list(Archive(self.layout, self.runs).purge(actor, self.now() - older_than_ms))
+
     @cached_property
     def evidence(self) -> Evidence:
         """The sealed log; without the log's private key it can be read and not signed."""
@@ -253,11 +259,11 @@ class Interlock:
             return ()
         journal = self._journal(actor)
         journal.complete_all()
+        waiting = self._provider_configuration.complete(actor)
         differs = [
             f"{each}; see `interlock windows verify` and `interlock evidence verify`"
             for each in self.windows.catch_up(actor)
         ]
-        waiting = self._provider_configuration.complete(actor)
         return (*journal.warnings, *waiting, *differs, *self._queue_windows.catch_up())
 
     @cached_property

@@ -27,7 +27,7 @@ FILE_NAME = "interlock.toml"
 _REFERENCE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _PASSWORD = re.compile(r"//[^:@/]*:([^@/]*)@|[?&](?:ssl)?password=([^&]*)")
 """Where PostgreSQL's library finds passwords in an address; `?` and `#` may be part of one."""
-_MAY_BE_ZERO = {"expires_after_seconds", "backoff_seconds", "grace_seconds"}
+_MAY_BE_ZERO = {"archive_after_seconds", "expires_after_seconds", "backoff_seconds", "grace_seconds"}
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
 Section = TypeVar("Section")
@@ -86,6 +86,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Section `[runs]`."""
+
+    archive_after_seconds: int = 7 * 24 * 3600
+    """When log and steps of a run that has ended go into the archive; 0 for never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set."""
 
@@ -95,6 +103,7 @@ class Settings:
     agent: AgentSettings = field(default_factory=AgentSettings)
     limits: Limits = field(default_factory=Limits)
     access: AccessOptions = field(default_factory=AccessOptions)
+    runs: RunSettings = field(default_factory=RunSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     providers: ProviderOptions = field(default_factory=ProviderOptions)
 

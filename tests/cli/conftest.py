@@ -55,8 +55,9 @@ def ops(workspace: Path) -> Ops:
 
 
 @pytest.fixture
-def quick(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Quick:
+def quick(workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Quick:
     """The same, in this process."""
+    monkeypatch.chdir(workspace)
     return Quick(workspace, capsys)
 
 

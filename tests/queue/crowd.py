@@ -54,7 +54,6 @@ def queue(transaction: Transaction) -> Queue:
         wake=transaction.wake,
         attempt=transaction.attempt,
         thawed=transaction.thawed,
-        thawed=transaction.thawed,
         options=QueueOptions(),
     )
 
@@ -106,8 +105,10 @@ def look(database: Database, seen: dict[str, int]) -> None:
         found = queue(transaction)
         counts = found.counts()
         under_way = found.store.page(Filter(status=ItemStatus.IN_PROGRESS), FIRST, 10_000)
+        limits = found.store.concurrencies()
         total = sum(counts.values())
     assert len(under_way) == counts["IN_PROGRESS"], (len(under_way), counts)
+    assert all(each.held <= each.most for each in limits), limits
     for item, _ in under_way:
         assert item.owner_session != "-", item
         assert item.started_ms is not None, item

@@ -32,6 +32,14 @@ NOON_MS = from_text("2026-11-21T12:00:00.000Z")
 MANUAL = NewItem(
     kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, priority="P1", task="sweep", success_criteria="swept"
 )
+UNEVEN = """
+SELECT concurrency.key, most,
+    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = concurrency.key AND status = 'IN_PROGRESS'),
+    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = concurrency.key AND claimable = 1),
+    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = concurrency.key AND waits_for = 'limit')
+FROM concurrency
+"""
+"""Of each key its limit, what is held, what may begin, and what waits for its turn."""
 TOLD = ("DONE", "FAILED", "BLOCKED", "PENDING", "IN_PROGRESS")
 
 
@@ -199,6 +207,15 @@ def at_once(deeds: Sequence[Callable[[], Done]]) -> list[Done]:
 
 def ids(items: Sequence[Item]) -> list[str]:
     return [item.id for item in items]
+
+
+def assert_settled(desk: Desk) -> None:
+    """No more than may, and no fewer than could."""
+    for key, most, held, claimable, waiting in desk.rows(UNEVEN):
+        assert claimable == min(max(0, most - held), claimable + waiting), (key, most, held, claimable, waiting)
+    assert (
+        desk.rows("SELECT id FROM queue_items WHERE claimable = 1 AND (status <> 'PENDING' OR waits_for <> '')") == []
+    )
 
 
 def refused(kind: type[Exception], deed: Callable[[], object]) -> str:

@@ -19,7 +19,7 @@ from interlock.queue.models import Filter, ItemStatus
 from interlock.storage.evidence import StoredLog
 from tests.conftest import ALICE, until
 from tests.queue.crowd import Member, crowd
-from tests.queue.desk import Desk
+from tests.queue.desk import Desk, assert_settled
 
 SECONDS = float(os.environ.get("INTERLOCK_TEST_CROWD_SECONDS", "3"))
 
@@ -72,6 +72,8 @@ def assert_consistent(desk: Desk) -> None:
     assert max(fences.values(), default=0) <= 1, "one fence was given to two"
     assert dict(desk.rows("SELECT id, status FROM queue_items")) == story
     assert desk.look(lambda queue: queue.counts()) == desk.counted()
+    desk.do(lambda queue: queue.promote())
+    assert_settled(desk)
 
 
 def assert_kept(desk: Desk, members: list[Member]) -> None:

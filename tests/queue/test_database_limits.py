@@ -19,30 +19,14 @@ from interlock.queue import bulk
 from interlock.queue.models import Executor, Filter, Item, ItemStatus
 from interlock.queue.service import Queue
 from tests.conftest import ALICE, WORKER, until
-from tests.queue.desk import NOON_MS, Desk, Wanted, at_once, ids, refused
+from tests.queue.desk import NOON_MS, UNEVEN, Desk, Wanted, assert_settled, at_once, ids, refused
 
 KEY = "repo-x"
-UNEVEN = """
-SELECT concurrency.key, most,
-    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = concurrency.key AND status = 'IN_PROGRESS'),
-    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = concurrency.key AND claimable = 1),
-    (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = concurrency.key AND waits_for = 'limit')
-FROM concurrency
-"""
 
 
 def keyed(desk: Desk, count: int, **wanted: object) -> list[Item]:
     terms: Wanted = {"concurrency_key": KEY, **wanted}  # pyright: ignore[reportAssignmentType] - a part of it
     return [desk.add(**terms) for _ in range(count)]
-
-
-def assert_settled(desk: Desk) -> None:
-    """No more than may, and no fewer than could."""
-    for key, most, held, claimable, waiting in desk.rows(UNEVEN):
-        assert claimable == min(max(0, most - held), claimable + waiting), (key, most, held, claimable, waiting)
-    assert (
-        desk.rows("SELECT id FROM queue_items WHERE claimable = 1 AND (status <> 'PENDING' OR waits_for <> '')") == []
-    )
 
 
 # --- one after another ------------------------------------------------------------------------------------------------
@@ -175,8 +159,8 @@ def test_many_moves_in_one_transaction_settle_a_limit_once_and_rightly(desk: Des
         lambda: desk.house.queue(ALICE),
     )
     assert [progress.changed for progress in moves] == [5]
-    assert desk.drained() == ids(items[5:7])
     assert_settled(desk)
+    assert desk.drained() == ids(items[5:7])
 
 
 # --- what stood in the way --------------------------------------------------------------------------------------------

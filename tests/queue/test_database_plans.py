@@ -9,7 +9,6 @@ from contextlib import closing
 from typing import Any, LiteralString, cast
 
 import psycopg
-import pytest
 from psycopg import sql
 
 from interlock.storage.database import queries
@@ -98,8 +97,9 @@ def sqlite_scans(place: str, statement: str, values: Mapping[str, Any]) -> list[
     return [
         step
         for step in steps
-        if re.match(r"SCAN (queue_items|\w+ AS queue_items)\b", step)
-        and not any(re.search(rf"INDEX {name}\b", step) for name in PARTIAL)
+        if re.match(r"(SCAN|SEARCH) queue_items\b", step)
+        and not re.search(rf"INDEX ({'|'.join(PARTIAL)})\b", step)
+        and not re.match(r"SEARCH .*(INTEGER PRIMARY KEY|INDEX sqlite_autoindex_queue_items_1) ", step)
     ]
 
 
@@ -119,8 +119,8 @@ def postgres_scans(connection: psycopg.Connection[Any], statement: str, values: 
         if "Scan" in node["Node Type"]
         and (node.get("Relation Name") == "queue_items" or str(node.get("Index Name", "")).startswith("queue_"))
         and node["Node Type"] != "Bitmap Heap Scan"
-        and "Index Cond" not in node
         and node.get("Index Name") not in PARTIAL
+        and not (node.get("Index Name") == "queue_items_pkey" and "Index Cond" in node)
     ]
 
 

@@ -402,6 +402,16 @@ def test_a_lease_that_ran_out_can_be_retried_and_the_holder_is_shut_out(desk: De
     refused(LeaseLost, lambda: desk.complete(held))
 
 
+def test_a_sign_of_life_stands_against_the_retry_of_what_seemed_timed_out(desk: Desk) -> None:
+    held = STATES["IN_PROGRESS"](desk)
+    desk.clock.move(hours=1)
+    seen = desk.item(held.id)
+    desk.do(lambda queue: queue.heartbeat(held.id, held.fence))
+    told = refused(ItemStateConflict, lambda: desk.do(lambda queue: queue.retry(seen.id, seen=seen)))
+    assert told == "ORCH-001 changed while this was done"
+    assert desk.complete(held).status is ItemStatus.DONE
+
+
 def test_the_attempt_limit_is_told_before_anything_else(desk: Desk) -> None:
     desk.add(max_attempts=2)
     for _ in range(2):

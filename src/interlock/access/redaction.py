@@ -1,7 +1,7 @@
 """Secrets taken out of text that leaves: `[REDACTED:<rule>]` stands in their place.
 
-Three kinds of rules find them. Our own tokens, what the environment holds as one, and what was remembered as one, always.
-The forms of some five hundred providers, by the Betterleaks rules, which Kingfisher keeps up and matches. And what stands
+Three kinds of rules find them. Our own tokens, what the environment holds as one, and what was remembered, always. The
+forms of some five hundred providers, by the Betterleaks rules, which Kingfisher keeps up and matches. And what stands
 beside a word that says what it is (`password=`, `Authorization:`), whatever its form.
 
 Commit hashes and digests stay. Everything takes time in proportion to the text, also where the text is made to resist.
@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 _LEAST = 8
 """Shorter values of the environment are words, not secrets: they would be found everywhere."""
 _SECRET_VARIABLE = re.compile(r"ORCH_\w*(?:TOKEN|SECRET|PASSWORD|KEY)\w*")
+_WINDOW, _OVERLAP = 48 * 1024, 16 * 1024
+"""What is matched at once: beyond 64 KiB a text can be made for which the matcher takes seconds."""
+_PATIENCE_SECONDS = 10.0
+"""After that what was not searched yet does not leave at all; an ordinary text of 2 MiB takes a tenth of a second."""
 _COMPONENTS = frozenset({"betterleaks.aws-secret-access-key"})
 """Rules that count with another one only, but find what is a secret by itself."""
 
@@ -34,19 +39,26 @@ _FORMS: Mapping[str, re.Pattern[bytes]] = {
         rb"""(?i)authorization["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?:[a-z]{3,12}[ \t]{1,4})?([^\s"'<>${}\[\]]{8,4096})"""
     ),
     "bearer": re.compile(rb"(?i)\bbearer[ \t]{1,4}(?=[A-Za-z._~+/=-]{0,128}[0-9])([A-Za-z0-9._~+/=-]{12,4096})"),
-    "password": re.compile(rb"""://[^\s/@:"'<>]{0,256}:([^\s/@"'<>${}\[\]]{1,256})@"""),
+    "password": re.compile(rb"""://[^\s/@:"'<>]{0,256}:([^\s/@"'<>]{1,256})@"""),
 }
+_USER_INFO = re.compile(rb"://[^\s/@]{0,512}@")
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINES = re.compile(rb"(?:(?:[ \t\r\n>|-]|\\[nr]){1,8}+[A-Za-z0-9+/=]{16,}+)*+")
 
-_LABEL = rb"(?:passwords?|passwd|passphrase|pwd|secrets?|tokens?|(?:api|access|secret|private|auth)[_-]?keys?|credentials?)"
-_VALUE = rb"""(?:(?P<quote>\\?["'`])(?P<quoted>[^"'`\r\n\\]{1,4096}+)(?P=quote)|(?P<bare>[^\s"'`,;&|<>(){}\[\]\\]{4,4096}+)(?P<next>[(\[]?))"""
-_ASSIGNED = re.compile(rb"(?i)(?P<label>" + _LABEL + rb")\\?[\"']?(?P<sign>[ \t]{0,8}(?::=|=>|[=:])[ \t]{0,8})" + _VALUE)
-_FLAG = re.compile(rb"(?i)(?P<label>" + _LABEL + rb")[ \t]{1,4}" + _VALUE)
+_LABEL = (
+    rb"(?P<label>passwords?|passwd|passphrase|pwd|secrets?|tokens?"
+    rb"|(?:api|access|secret|private|auth)[_-]?keys?|credentials?)"
+)
+_VALUE = (
+    rb"""(?:(?P<quote>\\?["'`])(?P<quoted>[^"'`\r\n\\]{1,4096}+)(?P=quote)"""
+    rb"""|(?P<bare>[^\s"'`,;&|<>(){}\[\]\\]{4,4096}+)(?P<next>[(\[]?))"""
+)
+_ASSIGNED = re.compile(rb"(?i)" + _LABEL + rb"\\?[\"']?(?P<sign>[ \t]{0,8}(?::=|=>|[=:])[ \t]{0,8})" + _VALUE)
+_FLAG = re.compile(rb"(?i)" + _LABEL + rb"[ \t]{1,4}" + _VALUE)
 _FLAG_BEGINS = re.compile(rb"(?:^|[\s\"'])--[a-z-]{0,32}$", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
-    rb"(?i)[$%<{*@].*|\[REDACTED|\.\.\..*|(.)\1*|true|false|none|null|nil|undefined|str|string|bytes|required|optional"
+    rb"(?i)[$%<{*@].*|\[REDACTED.*|\.\.\..*|(.)\1*|true|false|none|null|nil|undefined|str|string|bytes|secretstr|any|required|optional"
     rb"|sha(?:1|256|384|512)[:-].*",
     re.DOTALL,
 )
@@ -67,7 +79,8 @@ _compiling = threading.Lock()
 def redact(text: str) -> str:
     """Return a text without the secrets in it."""
     data = text.encode("utf-8", "surrogatepass")
-    spans = [*_known(data), *_provided(data), *_named(data)]
+    known, keys = list(_known(data)), list(_private_keys(data))
+    spans = [*_provided(_masked(data, [*known, *keys])), *known, *keys, *_named(data)]
     return _without(data, spans).decode("utf-8", "surrogatepass") if spans else text
 
 
@@ -136,23 +149,37 @@ def _scanner() -> Scanner:
         return _compiled()
 
 
+def _masked(data: bytes, spans: list[_Span]) -> bytes:
+    """Leave out what is found already, and what some rules take very long to judge."""
+    masked = bytearray(data)
+    for span in [*spans, *(_Span(*match.span(), "") for match in _USER_INFO.finditer(data))]:
+        masked[span.start : span.end] = b"\n" * (span.end - span.start)
+    return bytes(masked)
+
+
 def _provided(data: bytes) -> Iterator[_Span]:
-    yield from _private_keys(data)
-    for found in _scanner().scan(data):
-        if found.visible or found.rule_id in _COMPONENTS:
-            yield from _places(data, found)
+    scanner, deadline = _scanner(), time.monotonic() + _PATIENCE_SECONDS
+    for start in range(0, len(data), _WINDOW):
+        window = data[start : start + _WINDOW + _OVERLAP]
+        try:
+            findings = scanner.scan(window, timeout=max(0.001, deadline - time.monotonic()))
+        except TimeoutError:
+            yield _Span(start, len(data), "not-searched")
+            return
+        for found in findings:
+            if found.visible or found.rule_id in _COMPONENTS:
+                span = _place(window, found)
+                yield _Span(start + span.start, start + span.end, span.rule)
 
 
-def _places(data: bytes, found: Finding) -> Iterator[_Span]:
+def _place(data: bytes, found: Finding) -> _Span:
     """Say where a finding's secret stands; its place may be that of more than the secret."""
     rule = found.rule_id.rpartition(".")[2].rpartition("/")[2]
     secret = found.secret.encode("utf-8", "surrogatepass")
     start, end = found.location["start_offset"], found.location["end_offset"]
     place = data.find(secret, start, end) if secret else -1
-    if place >= 0:
-        yield _Span(place, place + len(secret), rule)
-    else:  # decoded from what stands there
-        yield _Span(start, end, rule)
+    # Else it was decoded from what stands there.
+    return _Span(place, place + len(secret), rule) if place >= 0 else _Span(start, end, rule)
 
 
 def _private_keys(data: bytes) -> Iterator[_Span]:
@@ -172,7 +199,8 @@ def _private_keys(data: bytes) -> Iterator[_Span]:
 def _named(data: bytes) -> Iterator[_Span]:
     for rule, form in _FORMS.items():
         for match in form.finditer(data):
-            yield _Span(*match.span(match.lastindex or 0), rule)
+            if not _PLACEHOLDER.fullmatch(match[match.lastindex or 0]):
+                yield _Span(*match.span(match.lastindex or 0), rule)
     for match in _ASSIGNED.finditer(data):
         if _is_secret(match, tight=not match["sign"].strip(b"=:")):
             yield _value(match)
@@ -187,7 +215,8 @@ def _value(match: re.Match[bytes]) -> _Span:
 
 
 def _rule(label: bytes) -> str:
-    return label.decode().lower().replace("_", "-").rstrip("s")
+    rule = label.decode().lower().replace("_", "-").rstrip("s")
+    return "password" if rule in {"passwd", "pwd"} else rule
 
 
 def _is_secret(match: re.Match[bytes], *, tight: bool) -> bool:
@@ -196,7 +225,7 @@ def _is_secret(match: re.Match[bytes], *, tight: bool) -> bool:
     `tight` is what is written without space, as shells and connection strings do, where there are no names.
     """
     label, value = match["label"].lower(), match["quoted"] or match["bare"]
-    if _PLACEHOLDER.fullmatch(value):
+    if _PLACEHOLDER.fullmatch(value) or (label == b"pwd" and value.startswith((b"/", b"~", b"."))):
         return False
     password = label.startswith(b"pass") or label == b"pwd"
     if match["quoted"] is not None:
@@ -204,7 +233,7 @@ def _is_secret(match: re.Match[bytes], *, tight: bool) -> bool:
     if match["next"] or value.lower().endswith(label):
         return False
     if password:
-        return tight or not _NAME.fullmatch(value)
+        return tight or b"." not in value or not _NAME.fullmatch(value)
     return not _NAME.fullmatch(value) and _looks_random(value)
 
 

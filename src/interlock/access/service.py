@@ -275,9 +275,7 @@ class Access:
             if panic is None:
                 raise NotFrozen
             desk.panic.put(None)
-            desk.emit(
-                PanicReleased(subject="panic", reason=reason, lasted_ms=max(0, desk.now() - panic.since_ms))
-            )
+            desk.emit(PanicReleased(subject="panic", reason=reason, lasted_ms=max(0, desk.now() - panic.since_ms)))
         return panic
 
     # --- who was turned away ------------------------------------------------------------------------------------------

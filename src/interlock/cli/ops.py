@@ -119,6 +119,8 @@ def _answer(words: list[str]) -> int:
         options = _parser().parse_args(_joined(words[1:]))
     except Invalid as error:
         raise UsageWrong(error.message, hint=error.hint) from None
+    except SystemExit:
+        return OK  # help was given
     code: int = options.answer(Asked(words[0], options))
     return code
 
@@ -250,13 +252,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ops.py", description="See and steer the queue.", allow_abbrev=False)
+    # Asked for its width, or to name itself, the library would import half of the standard one.
+    shape = partial(argparse.HelpFormatter, width=100)
+    parser = _Parser(prog="ops.py", description="See and steer the queue.", allow_abbrev=False, formatter_class=shape)
     _stores(parser, None)
-    # With `prog` given it builds no usage text, for which it would import half of the library.
     commands = parser.add_subparsers(prog="ops.py", dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, answer: Callable[[Asked], int], about: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        made = commands.add_parser(name, help=about, description=about, allow_abbrev=False, formatter_class=shape)
         made.set_defaults(answer=answer)
         _stores(made, argparse.SUPPRESS)
         return made
@@ -264,8 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "Count items by status; show the first that are under way.")
     command("workers", _workers, "Show who works on what.")
     check = command("consistency-check", _consistency_check, "Hold the Markdown queue against the database.")
-    check.add_argument("--queue-path", metavar="PATH")
-    check.add_argument("--db-path", metavar="PATH")
+    check.add_argument("--queue-path", metavar="PATH", help="the Markdown queue; else --queue, else the workspace's")
+    check.add_argument("--db-path", metavar="PATH|URL", help="the database; else --db, else the workspace's")
     _kpi_options(command("kpi", _kpi, "Show success, latency, retries and stale work; alert above limits."))
     for name, answer, about in (
         ("cancel", _cancel, "Stop an item: it becomes BLOCKED."),
@@ -286,18 +289,17 @@ def _stores(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _kpi_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log-path", metavar="PATH")
-    parser.add_argument("--db-path", metavar="PATH")
-    parser.add_argument(
-        "--max-failure-rate", metavar="RATE", type=partial(rate, what="--max-failure-rate"), default="0.2"
-    )
-    parser.add_argument(
-        "--max-latency-p95-ms", metavar="MS", type=partial(whole, what="--max-latency-p95-ms"), default=2000
-    )
-    parser.add_argument(
-        "--max-stale-in-progress", metavar="N", type=partial(whole, what="--max-stale-in-progress"), default=0
-    )
-    parser.add_argument("--stale-minutes", metavar="MIN", type=partial(whole, what="--stale-minutes"), default=60)
+    parser.add_argument("--log-path", metavar="PATH", help="the run log; else the workspace's")
+    parser.add_argument("--db-path", metavar="PATH|URL", help="the database; else --db, else the workspace's")
+    for name, metavar, read, default, about in (
+        ("--max-failure-rate", "RATE", rate, "0.2", "alert above this share of failures"),
+        ("--max-latency-p95-ms", "MS", whole, "2000", "alert above this 95th percentile"),
+        ("--max-stale-in-progress", "N", whole, "0", "alert above so many stale items"),
+        ("--stale-minutes", "MIN", whole, "60", "after which an item is stale"),
+    ):
+        parser.add_argument(
+            name, metavar=metavar, type=partial(read, what=name), default=default, help=f"{about} ({default})"
+        )
     parser.add_argument("--fail-on-alert", action="store_true", help="exit with 2 for an alert")
 
 

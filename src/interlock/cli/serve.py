@@ -21,17 +21,19 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, and what is under way is given back."""
     from interlock.http.logs import to_stderr
-    from interlock.http.server import Serving
+    from interlock.http.server import Server, Serving
     from interlock.http.server import serve as serve_on
     from interlock.http.wiring import plugged
 
-    to_stderr()
     house = call().app()
-    app, follower = plugged(house, ops=not no_ops)
-    worker = None if api_only else house.worker(concurrency=concurrency)
+    house.event_log.size()  # what is wrong with the database is said now, as one line
 
     def ready(address: str) -> None:
         note(f"Interlock serves {house.places.root} on {address}")
-        note("log in with a token: `interlock token create --name me --role admin`, then Authorization: Bearer …")
+        note("log in with a token: `interlock token create --name me --role admin --kind human`")
 
-    serve_on(app, worker, follower, Serving(host=host, port=port, ready=ready))
+    app, follower = plugged(house, ops=not no_ops)
+    worker = None if api_only else house.worker(concurrency=concurrency)
+    server = Server(app, Serving(host=host, port=port, ready=ready))
+    with to_stderr():
+        serve_on(server, worker, follower)

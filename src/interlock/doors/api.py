@@ -6,6 +6,7 @@ body is read, so that who may not call learns nothing about what a right body wo
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from interlock.kernel.canonical import MAX_DEPTH, MAX_INTEGER
 from interlock.kernel.errors import Conflict, Invalid, Refused
 
 Level = Literal["actions", "operator", "admin"]
@@ -23,6 +25,8 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 LEVELS: Sequence[Level] = ("actions", "operator", "admin")
 _NEEDS = "_interlock_needs"
+_NOTHING: Any = object()
+_MOST_DIGITS = 17
 _ENTITY_TAG = re.compile(r'(?:W/)?"(\d{1,15})"')
 
 
@@ -38,6 +42,18 @@ class WrongMediaType(Invalid):
     code = "unsupported_media_type"
     status = 415
     default_hint = "send it with Content-Type: application/json"
+
+
+class MalformedJson(Invalid):
+    """The body is not JSON that can be kept exactly."""
+
+    code = "malformed_json"
+
+
+class MalformedText(Invalid):
+    """A text holds a NUL or a lone surrogate, which is not text."""
+
+    code = "malformed_text"
 
 
 class PreconditionFailed(Conflict):
@@ -112,11 +128,82 @@ class GuardedRoute(APIRoute):
                 raise LevelTooLow(
                     f"{level} role or higher required", hint=f"you are {have.actor.principal}, {have.level}"
                 )
-            if takes_body and not _is_json(request):
+            if b"%00" in request.scope["query_string"]:
+                raise MalformedText
+            if not takes_body:
+                return await inner(request)
+            if not _is_json(request):
                 raise WrongMediaType
-            return await inner(request)
+            return await inner(_Read(request.scope, request.receive, parsed(await request.body())))
 
         return handler
+
+
+class _Read(Request):
+    """A request whose body has been read strictly."""
+
+    def __init__(self, scope: Any, receive: Any, body: Any) -> None:  # noqa: ANN401 - ASGI's own
+        super().__init__(scope, receive)
+        self._parsed = body
+        self._body = b"" if body is _NOTHING else b"{}"
+
+    async def json(self) -> Any:  # noqa: ANN401 - JSON of any shape
+        return self._parsed
+
+
+def parsed(body: bytes) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Read JSON strictly: what two readers could take for two things is refused. Raises `MalformedJson`."""
+    if not body:
+        return _NOTHING
+    try:
+        value = _decode(body.decode("utf-8"))
+        if b"\\u" in body:
+            _check_texts(value)
+    except RecursionError:
+        raise MalformedJson(f"it is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:
+        raise MalformedJson(f"it is not JSON: {error}"[:300]) from None
+    return value
+
+
+def _check_texts(value: Any) -> None:  # noqa: ANN401 - JSON of any shape
+    """Refuse what only an escape can bring in: NUL and lone surrogates."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedText from None
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise MalformedText
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS or abs(int(digits)) > MAX_INTEGER:
+        raise ValueError("a whole number is beyond 2^53")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    value = float(digits)
+    if value in {float("inf"), float("-inf")}:
+        raise ValueError("a number is too large")
+    return value
+
+
+def _no_number(word: str) -> Any:  # noqa: ANN401 - never returns
+    raise ValueError(f"{word} is no JSON number")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number
+).decode
 
 
 def _is_json(request: Request) -> bool:

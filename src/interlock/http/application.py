@@ -20,11 +20,13 @@ from interlock.http.gate import OPEN, Access, Gate, Throttle
 from interlock.http.live import Log, Tail
 from interlock.http.problems import install, problem
 from interlock.kernel.ids import UlidSource
+from interlock.providers import api as providers
 from interlock.queue import api as queue
 from interlock.runs import api as runs
 
-MAX_BODY_BYTES = 2 * 1024 * 1024
 _OPS = "/ops"
+DOORS = tuple(each.door for each in (status, access, approval, providers, runs, queue, evidence, live))
+"""What is behind the gate: each of their routes says which role it needs."""
 ABOUT = """\
 Interlock holds every run of a coding agent behind a human approval of exactly what will run.
 
@@ -65,12 +67,12 @@ def create_application(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         responses=problems(*EVERYWHERE),
-        max_body_size=MAX_BODY_BYTES,
+        redirect_slashes=False,
         separate_input_output_schemas=False,
     )
     install(app)
     app.include_router(status.open_door)
-    for door in (status.door, access.door, approval.door, runs.door, queue.door, evidence.door, live.door):
+    for door in DOORS:
         app.include_router(door)
     app.add_middleware(_Switch, ops=parts.ops)
     app.add_middleware(

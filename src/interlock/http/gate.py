@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+import time
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +26,10 @@ from interlock.kernel.errors import InterlockError
 _LOG = logging.getLogger("interlock.http")
 OPEN = frozenset({"/", "/health", "/favicon.ico"})
 """What answers without a token; nothing there is secret."""
+MAX_BODY_BYTES = 2 * 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROVING = 8
+"""How many callers are proven at the same time, in threads of their own: slow requests hold nobody up here."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -75,6 +81,7 @@ class Gate:
     house: Any
     wrote: Callable[[], None]
     new_id: Callable[[], str]
+    proving: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_PROVING))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,22 +92,36 @@ class Gate:
         correlation_id = self._correlation(headers)
         state: dict[str, Any] = scope.setdefault("state", {})
         state["correlation_id"] = correlation_id
-        extra = {"X-Correlation-ID": correlation_id, **_HEADERS}
-        answer = _with(send, extra)
-        if scope["path"] in OPEN or (scope["method"] == "OPTIONS"):
+        answer = _Answer(send, scope, {"X-Correlation-ID": correlation_id, **_HEADERS})
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+            state["head"] = True
+        try:
+            await self._answer(scope, _bounded(receive, headers), answer, correlation_id)
+        except ClientDisconnect:  # nobody is there any more to be answered
+            pass
+        finally:
+            answer.log()
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer, correlation_id: str) -> None:
+        if scope["method"] == "OPTIONS":
+            await Response(status_code=204)(scope, receive, answer)
+            return
+        if scope["path"] in OPEN:
             await self.app(scope, receive, answer)
             return
-        passed = await self._prove(scope, headers, correlation_id)
+        passed = await self._prove(scope, Headers(scope=scope), correlation_id)
         if isinstance(passed, Response):
             await passed(scope, receive, answer)
             return
         identity, allowed = passed
-        extra |= _limits(allowed)
+        answer.principal = str(identity.principal)
+        answer.extra |= _limits(allowed)
         if not allowed.allowed:
             await _too_many(allowed, correlation_id)(scope, receive, answer)
             return
-        state["identity"] = identity
-        state["call"] = ApiCall(
+        scope["state"]["identity"] = identity
+        scope["state"]["call"] = ApiCall(
             actor=Actor(principal=identity.principal, correlation_id=correlation_id),
             level=identity.role.value,
             house=self.house,
@@ -126,7 +147,7 @@ class Gate:
             if not before.allowed:
                 return _too_many(before, correlation_id)
             self.throttle.fail(source)
-            await to_thread.run_sync(self.access.denied, source, correlation_id, error.code)
+            await self._in_thread(self.access.denied, source, correlation_id, error.code)
             return _refusal(error, correlation_id)
         return identity, self.throttle.ask(f"{identity.principal}")
 
@@ -134,13 +155,16 @@ class Gate:
         given = headers.get("authorization")
         if given is not None:
             scheme, _, text = given.partition(" ")
-            return await to_thread.run_sync(self.access.identify, text.strip() if scheme.lower() == "bearer" else "")
+            return await self._in_thread(self.access.identify, text.strip() if scheme.lower() == "bearer" else "")
         cookie = _cookie(headers)
         if cookie is None:
-            return await to_thread.run_sync(self.access.identify, "")
+            return await self._in_thread(self.access.identify, "")
         if scope["method"] not in _SAFE:
             _same_origin(headers)
-        return await to_thread.run_sync(self.access.session, cookie)
+        return await self._in_thread(self.access.session, cookie)
+
+    async def _in_thread(self, ask: Callable[..., Any], *given: str) -> Any:  # noqa: ANN401 - whatever `ask` returns
+        return await to_thread.run_sync(ask, *given, limiter=self.proving)
 
 
 def _source(scope: Scope) -> str:
@@ -165,15 +189,65 @@ def _same_origin(headers: Headers) -> None:
         raise ForeignOrigin
 
 
-def _with(send: Send, extra: Mapping[str, str]) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in extra.items():
-                headers.setdefault(name, value)
-        await send(message)
+class _Answer:
+    """Sends what is answered: with the headers that every answer has, without a body to HEAD, and into the log."""
 
-    return sending
+    def __init__(self, send: Send, scope: Scope, extra: dict[str, str]) -> None:
+        self._send, self._scope = send, scope
+        self._head = scope["method"] == "HEAD"
+        self._began = time.monotonic()
+        self._status = 0
+        self.extra = extra
+        self.principal: str | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in self.extra.items():
+                headers.setdefault(name, value)
+        elif self._head:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def log(self) -> None:
+        """Log what changed something or failed; who only reads is not followed."""
+        if self._scope["method"] in _SAFE and self._status < 400 and self._status:
+            return
+        _LOG.info(
+            "%s %s",
+            self._scope["method"],
+            self._scope["path"],
+            extra={
+                "correlation_id": self.extra["X-Correlation-ID"],
+                "principal": self.principal,
+                "status": self._status or None,
+                "duration_ms": round((time.monotonic() - self._began) * 1000, 1),
+            },
+        )
+
+
+def _bounded(receive: Receive, headers: Headers) -> Receive:
+    """Refuse a body that is too large, where it is read: before that come the token and the role."""
+    told = headers.get("content-length", "0")
+    left = MAX_BODY_BYTES
+
+    async def receiving() -> Message:
+        nonlocal left
+        if len(told) > 10 or (told.isdecimal() and int(told) > MAX_BODY_BYTES):
+            raise _too_large()
+        message = await receive()
+        if message["type"] == "http.request":
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise _too_large()
+        return message
+
+    return receiving
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"a body has at most {MAX_BODY_BYTES} bytes")
 
 
 def _limits(decision: Decision) -> dict[str, str]:

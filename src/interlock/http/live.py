@@ -2,7 +2,7 @@
 
 One tailer looks at the log and tells everybody that it has grown; each reader fetches what it has not had, from the
 last thousand events in memory or from the database. So a slow reader costs nothing, and nothing is lost: it goes on
-from the id that it names. Who does not take what is sent for half a minute is dropped.
+from the id that it names. Who takes nothing of what is sent is dropped (`protocol.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Annotated, Any, Protocol
 from anyio import to_thread
 from fastapi import Header, Query, Request
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from interlock.doors.api import Door, Here, needs
 from interlock.kernel.errors import InterlockError, Invalid
@@ -26,7 +25,6 @@ from interlock.kernel.errors import InterlockError, Invalid
 _LOG = logging.getLogger("interlock.http")
 _LOOK_SECONDS = 0.1
 _BEAT_SECONDS = 15.0
-_PATIENCE_SECONDS = 30.0
 _KEPT = 1_000
 _PAGE = 200
 
@@ -56,6 +54,16 @@ class Tail:
         self._recent: deque[Event] = deque(maxlen=_KEPT)
         self._grown = asyncio.Event()
         self.size = 0
+        self.ended = False
+
+    def end(self) -> None:
+        """Let everybody go who waits; called from the event loop."""
+        self.ended = True
+        self._ring()
+
+    def _ring(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -71,11 +79,11 @@ class Tail:
 
     async def after(self, start: int) -> Sequence[Event]:
         """Return events from `start` on; waits for one, but not longer than a heartbeat."""
-        if start >= self.size:
+        if start >= self.size and not self.ended:
             grown = self._grown
             with suppress(TimeoutError):
                 await asyncio.wait_for(grown.wait(), _BEAT_SECONDS)
-        if start >= self.size:
+        if start >= self.size or self.ended:
             return ()
         if self._recent and self._recent[0][0] <= start:
             offset = start - self._recent[0][0]
@@ -92,25 +100,15 @@ class Tail:
             if events:
                 self._recent.extend(events)
                 self.size = events[-1][0] + 1
-                grown, self._grown = self._grown, asyncio.Event()
-                grown.set()
+                self._ring()
             else:
                 await asyncio.sleep(_LOOK_SECONDS)
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events; a reader that takes nothing is dropped."""
+    """Server-sent events."""
 
     media_type = "text/event-stream"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send, each piece within the patience that a reader gets."""
-
-        async def patiently(message: Any) -> None:  # noqa: ANN401 - ASGI's own
-            await asyncio.wait_for(send(message), _PATIENCE_SECONDS)
-
-        with suppress(TimeoutError):
-            await super().__call__(scope, receive, patiently)
 
 
 @door.get(
@@ -129,7 +127,8 @@ async def follow(
     del call
     tail: Tail = request.app.state.tail
     start = _start(last_event_id, after, tail.size)
-    return EventStream(_lines(tail, start), headers={"X-Accel-Buffering": "no"})
+    lines = _none() if getattr(request.state, "head", False) else _lines(tail, start)
+    return EventStream(lines, headers={"X-Accel-Buffering": "no"})
 
 
 def _start(last: str | None, after: int | None, size: int) -> int:
@@ -140,11 +139,17 @@ def _start(last: str | None, after: int | None, size: int) -> int:
     return size if after is None else after + 1
 
 
+async def _none() -> AsyncIterator[str]:
+    """Send nothing: who asks by HEAD does not follow."""
+    return
+    yield ""
+
+
 async def _lines(tail: Tail, start: int) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
-    while True:
+    while not tail.ended:
         events = await tail.after(start)
-        if not events:
+        if not events and not tail.ended:
             yield ": alive\n\n"
         for index, event in events:
             yield f"id: {index}\nevent: {event['kind']}\ndata: {json.dumps({'index': index, **event})}\n\n"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 from interlock.access.redaction import redact
@@ -22,16 +26,32 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "msg": redact(record.getMessage()),
         }
-        for name in ("code", "correlation_id"):
+        for name in ("code", "correlation_id", "principal", "status", "duration_ms"):
             if (value := getattr(record, name, None)) is not None:
                 said[name] = value
         if record.exc_info:
             said["traceback"] = redact(self.formatException(record.exc_info))
-        return json.dumps(said, ensure_ascii=False)
+        return json.dumps(said)
 
 
-def to_stderr() -> None:
-    """Send every log line to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+class _AsItIs(QueueHandler):
+    """Hands a record over without formatting it: that is the writer's part."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record
+
+
+@contextmanager
+def to_stderr() -> Generator[None]:
+    """Send every log line to stderr while the block lasts, from a thread of its own: looking for secrets takes time."""
+    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    writer = logging.StreamHandler(sys.stderr)
+    writer.setFormatter(JsonLines())
+    listener = QueueListener(waiting, writer)
+    logging.basicConfig(level=logging.INFO, handlers=[_AsItIs(waiting)], force=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        logging.getLogger().handlers.clear()
+        listener.stop()

@@ -80,7 +80,7 @@ async def _ours(request: Request, error: Exception) -> Response:
     if isinstance(failure, Refused) and call is not None:
         await to_thread.run_sync(_tell, call, failure.code, f"{request.method} {request.url.path}")
     if status >= 500:
-        _LOG.error("%s", failure.message, extra={"code": failure.code})
+        _LOG.error("%s", failure.message, extra={"code": failure.code, "correlation_id": _correlation(request)})
     later: float | None = getattr(failure, "retry_after_seconds", None)
     return problem(
         status,
@@ -122,7 +122,7 @@ async def _its_own(request: Request, error: Exception) -> Response:
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    _LOG.error("this should not have happened", exc_info=error)
+    _LOG.error("this should not have happened", exc_info=error, extra={"correlation_id": _correlation(request)})
     return problem(
         500,
         "failed",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,9 +14,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from interlock.http.follower import Follower
+from interlock.http.protocol import Protocol as Connection
+from interlock.kernel.errors import Failed, Unreachable
 
 _LOG = logging.getLogger("interlock.http")
 _GRACE_SECONDS = 10
+_BACKLOG = 2048
 
 
 class Worker(Protocol):
@@ -30,6 +34,18 @@ class Worker(Protocol):
         ...
 
 
+class AddressTaken(Unreachable):
+    """Nobody can listen there."""
+
+    code = "address_taken"
+
+
+class WorkerFailed(Failed):
+    """The worker failed, and the server with it; the log tells why."""
+
+    code = "worker_failed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """Where and how the server listens."""
@@ -41,52 +57,89 @@ class Serving:
     """Called with the address once requests are answered."""
 
 
-def serve(app: FastAPI, worker: Worker | None, follower: Follower, serving: Serving) -> None:
+class Server(uvicorn.Server):
+    """A server that says where it is once it is, and ends those who follow events when it ends."""
+
+    def __init__(self, app: FastAPI, serving: Serving) -> None:
+        """Take the application and where it is served; `AddressTaken` says why not there."""
+        # Whose address a request names itself is nobody's: uvicorn would believe it of every process on this machine.
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=20,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        super().__init__(config)
+        self._app, self._serving = app, serving
+        self._listening = listening(serving.host, serving.port)
+        self.failed = False
+
+    def serve_until_stopped(self) -> None:
+        """Serve."""
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped in good order
+            self.run(sockets=[self._listening])
+
+    async def startup(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's own
+        """Begin, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self._listening.getsockname()[:2]
+            self._serving.ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    async def shutdown(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's own
+        """Stop: who follows events is let go at once, every other request is finished."""
+        self._app.state.tail.end()
+        await super().shutdown(sockets)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raises `AddressTaken`."""
+    try:
+        found: Sequence[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        made = socket.socket(found[0][0], socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(found[0][4])
+            made.listen(_BACKLOG)
+        except OSError:
+            made.close()
+            raise
+    except OSError as error:
+        raise AddressTaken(
+            f"nobody can listen on {host} port {port}: {error.strerror}",
+            hint="end what listens there, or name another place with --host and --port",
+        ) from None
+    return made
+
+
+def serve(server: Server, worker: Worker | None, follower: Follower) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, leases given back, windows brought up to date."""
-    config = uvicorn.Config(
-        app,
-        host=serving.host,
-        port=serving.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        timeout_keep_alive=20,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = _Server(config, serving.ready)
     thread = None if worker is None else threading.Thread(target=_carefully, args=(worker, server), name="worker")
     if thread is not None:
         thread.start()
     try:
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped in good order
-            server.run()
+        server.serve_until_stopped()
     finally:
         if worker is not None and thread is not None:
             worker.stop()
             thread.join()
         follower.end()
+    if server.failed:
+        raise WorkerFailed
 
 
-def _carefully(worker: Worker, server: uvicorn.Server) -> None:
+def _carefully(worker: Worker, server: Server) -> None:
     """Work; a worker that can not go on takes the server down with it, so that somebody sees it."""
     try:
         worker.work()
-    except Exception:
+    except Exception:  # noqa: BLE001 - a thread's last resort; the server says it when it has stopped
         _LOG.exception("the worker failed; the server stops")
+        server.failed = True
         server.should_exit = True
-        raise
-
-
-class _Server(uvicorn.Server):
-    """A server that says where it is once it is."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's own
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")

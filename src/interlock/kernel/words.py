@@ -1,10 +1,14 @@
-"""Command lines: an argument list, split like a shell would and run without one."""
+"""Words that people write: command lines, split like a shell would and run without one, and spans of time."""
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from interlock.kernel.errors import Invalid
+
+_SPAN = re.compile(r"(\d{1,9})([smhd]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class MalformedCommand(Invalid):
@@ -22,3 +26,11 @@ def split_command(text: str, where: str) -> tuple[str, ...]:
     if not words or "\0" in text:
         raise MalformedCommand(f"{where} holds no command")
     return words
+
+
+def span_ms(text: str, what: str) -> int:
+    """Read `90`, `90s`, `15m`, `2h` or `3d`, in milliseconds; raises `Invalid`, naming `what`."""
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise Invalid(f"{what} is a span such as 90s, 15m, 2h or 3d, not {text[:40]!a}")
+    return int(match[1]) * _SECONDS[match[2]] * 1000

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from interlock.approval.shown import show_draft
 from interlock.doors.api import ApiCall, Body, Door, Here, IfMatch, PreconditionFailed, house, needs, problems
-from interlock.kernel.canonical import JsonObject
 from interlock.kernel.errors import Invalid
 from interlock.providers.errors import ConfigurationChanged, ProviderError
 from interlock.providers.models import Stored
@@ -48,14 +47,14 @@ class NewGeneration(Body):
 
 @door.get("/provider", responses=problems(404, 409))
 @needs("admin")
-def get_provider(call: Here, response: Response) -> JsonObject:
+def get_provider(call: Here, response: Response) -> dict[str, Any]:
     """Return the providers. A key is `${NAME}` or `***`, never the key; putting exactly this back changes nothing."""
     return _shown(_providers(call).show(), response)
 
 
 @door.put("/provider", responses=problems(404, 409, 412, 413, 415))
 @needs("admin")
-def put_provider(call: Here, response: Response, body: dict[str, Any], if_match: IfMatch = None) -> JsonObject:
+def put_provider(call: Here, response: Response, body: dict[str, Any], if_match: IfMatch = None) -> dict[str, Any]:
     """Change the providers: what is left out stays, `***` keeps a key, null takes it away. Only a human may."""
     try:
         stored = _providers(call).set(call.actor, body, seen_version=_seen(if_match))
@@ -104,9 +103,9 @@ def generate(
     return show_draft(draft)
 
 
-def _shown(stored: Stored, response: Response) -> JsonObject:
+def _shown(stored: Stored, response: Response) -> dict[str, Any]:
     response.headers["ETag"] = f'"{stored.version}"'
-    return stored.config.shown()
+    return dict(stored.config.shown())
 
 
 def _seen(if_match: str | None) -> str | None:

@@ -231,10 +231,11 @@ class Configuration:
             raise ConfigurationUnsafe(
                 f"{self.path} is a symbolic link" if link else f"{self.path} can not be read: {error.strerror}"
             ) from None
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise ConfigurationUnsafe(f"{self.path} is not a file")
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise ConfigurationUnsafe(f"{self.path} is not a file")
             return file.read(MAX_BYTES + 1), bool(found.st_mode & _OTHERS)
 
     def _parsed(self, data: bytes) -> ProviderConfig:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 import typer
 
+from interlock.access.models import Actor
 from interlock.doors.cli import answer, call, house, note, table
 from interlock.kernel.clock import to_text
+from interlock.kernel.errors import Invalid
+from interlock.kernel.words import span_ms
 from interlock.runs.models import MAY_BECOME, LogLine, Run, RunStatus, Step
 from interlock.runs.service import Runs
 
@@ -32,6 +35,21 @@ class _House(Protocol):
 
     @property
     def results(self) -> Results: ...
+
+    @property
+    def settings(self) -> _Settings: ...
+
+    def purge_runs(self, actor: Actor, *, older_than_ms: int) -> list[str]: ...
+
+
+class _Settings(Protocol):
+    @property
+    def runs(self) -> _RunSettings: ...
+
+
+class _RunSettings(Protocol):
+    @property
+    def archive_after_seconds(self) -> int: ...
 
 
 def _runs() -> Runs:
@@ -88,6 +106,22 @@ def log(
         time.sleep(_FOLLOW_SECONDS)
     if call().as_json:
         answer(shown)
+
+
+@door.command("purge")
+def purge(
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="SPAN", help="2h, 3d; default: the setting.")
+    ] = None,
+) -> None:
+    """Put log and steps of runs that ended long ago into the archive; their results and proofs stay."""
+    rooms = house(_House)
+    ms = rooms.settings.runs.archive_after_seconds * 1000 if older_than is None else span_ms(older_than, "--older-than")
+    if older_than is None and not ms:
+        raise Invalid("[runs] archive_after_seconds is 0: never", hint="say --older-than SPAN")
+    archived = rooms.purge_runs(call().actor(), older_than_ms=ms)
+    call().wrote()
+    answer({"id": "runs", "status": "archived", "archived": archived}, [f"archived {len(archived)} runs"])
 
 
 @door.command("diff")

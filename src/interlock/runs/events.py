@@ -109,6 +109,15 @@ class RunRetried(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunArchived(Event):
+    """The run's log and steps went into the archive; its result and its proofs stay."""
+
+    kind = "run.archived"
+    archive_digest: str
+    log_lines: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunApplied(Event):
     """A run's result was brought to the user's repository."""
 

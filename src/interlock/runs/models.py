@@ -34,6 +34,10 @@ MAY_BECOME = Transitions(
 )
 
 
+ENDED = frozenset({RunStatus.DONE, RunStatus.ERROR, RunStatus.CANCELLED})
+"""Nobody works on these; an errored one may yet be retried."""
+
+
 class StepName(Enum):
     """The steps of a run, in their order."""
 
@@ -77,6 +81,8 @@ class Run:
     ended_ms: int | None
     correlation_id: str | None
     result: Mapping[str, Any] | None
+    archived_ms: int | None = None
+    """When its log and steps went into the archive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

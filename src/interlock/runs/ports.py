@@ -31,6 +31,14 @@ class RunStore(Protocol):
         """List runs, newest first; those made before the one called `before`."""
         ...
 
+    def ended_before(self, before_ms: int, limit: int) -> Sequence[Run]:
+        """List runs that ended before an instant and are not archived, the oldest end first."""
+        ...
+
+    def archive(self, run_id: str, *, ended_before_ms: int) -> bool:
+        """Take log and steps away from a run that ended before an instant; False if it moved meanwhile."""
+        ...
+
     def move(self, run_id: str, seen: RunStatus, after: RunStatus, *, reason: str | None, message: str | None) -> bool:
         """Move a run from the status that was seen; sets its start or end; False if it moved meanwhile."""
         ...

@@ -17,7 +17,7 @@ from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource, checked
 from interlock.queue.models import PRIORITY_RANK, Executor, Item, ItemKind, NewItem, WorkerProcess
 from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
-from interlock.runs.events import RunAgentStarted, RunCreated, RunStepCompleted
+from interlock.runs.events import RunAgentStarted, RunArchived, RunCreated, RunStepCompleted
 from interlock.runs.models import Claim, LogLine, Outcome, Run, RunStatus, Step, StepName
 from interlock.runs.ports import Look, Open, RunDesk
 
@@ -114,6 +114,8 @@ class Runs:
         checked(run_id, "r")
         with self.open(actor) as desk:
             run = _run(desk, run_id)
+            if run.archived_ms is not None:
+                raise RunStateConflict(f"{run_id} is in the archive", hint="make a new run from the approved record")
             if run.status is not RunStatus.ERROR:
                 raise RunStateConflict(
                     f"only a run in error can be retried; {run_id} is {run.status.value}",
@@ -122,6 +124,22 @@ class Runs:
             startable(desk.approval, run.approved_id)
             desk.queue.retry(run.item_id, backoff=False)
             return _run(desk, run_id)
+
+    # --- for the archive ----------------------------------------------------------------------------------------------
+
+    def ended_before(self, before_ms: int, *, limit: int = 100) -> Sequence[Run]:
+        """List runs that ended before an instant and are not archived, the oldest end first."""
+        with self.look() as desk:
+            return desk.runs.ended_before(before_ms, limit)
+
+    def archive(self, actor: Actor, run_id: str, *, ended_before_ms: int, digest: str, log_lines: int) -> bool:
+        """Take log and steps away from a run whose archive is written; False if it moved meanwhile."""
+        checked(run_id, "r")
+        with self.open(actor) as desk:
+            if not desk.runs.archive(run_id, ended_before_ms=ended_before_ms):
+                return False
+            desk.emit(RunArchived(subject=run_id, archive_digest=digest, log_lines=log_lines))
+        return True
 
     # --- for workers --------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ def show_run(run: Run) -> dict[str, Any]:
         "ended_at": _instant(run.ended_ms),
         "correlation_id": run.correlation_id,
         "result": run.result,
+        "archived_at": _instant(run.archived_ms),
     }
 
 

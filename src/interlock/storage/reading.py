@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from interlock.queue.exchange import as_row
@@ -16,23 +17,23 @@ _ALL = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
-    """A queue in a database of ours, to be looked at."""
+    """A queue in a database of ours, to be looked at; no connection is kept."""
 
     database: Database
 
     def standing(self, most: int) -> tuple[Mapping[str, int], list[Mapping[str, str]]]:
         """Count items by status and list what is IN_PROGRESS, at most so many, as of one instant."""
-        with self.database.read() as transaction:
+        with closing(self.database), self.database.read() as transaction:
             return StoredItems(transaction).counts(), _active(transaction, most)
 
     def active(self) -> list[Mapping[str, str]]:
         """List what is IN_PROGRESS, in the queue's order."""
-        with self.database.read() as transaction:
+        with closing(self.database), self.database.read() as transaction:
             return _active(transaction, _ALL)
 
     def items(self) -> Iterator[Mapping[str, str]]:
         """Yield every item by its nine columns, in the queue's order."""
-        with self.database.read() as transaction:
+        with closing(self.database), self.database.read() as transaction:
             store, place = StoredItems(transaction), FIRST
             more: Place | None = place
             while more is not None:
@@ -42,7 +43,7 @@ class StoredReading:
 
     def retries(self) -> int:
         """Count the retries ever made."""
-        with self.database.read() as transaction:
+        with closing(self.database), self.database.read() as transaction:
             return StoredItems(transaction).retries()
 
 

@@ -48,6 +48,18 @@ class StoredRuns:
         )
         return [_run(row) for row in rows]
 
+    def ended_before(self, before_ms: int, limit: int) -> Sequence[Run]:
+        """List runs that ended before an instant and are not archived, the oldest end first."""
+        return [_run(row) for row in self.transaction.all("run_ended_before", before=before_ms, limit=limit)]
+
+    def archive(self, run_id: str, *, ended_before_ms: int) -> bool:
+        """Take log and steps away from a run that ended before an instant; False if it moved meanwhile."""
+        done = self.transaction.run("run_archive", id=run_id, before=ended_before_ms, now=self.transaction.now())
+        if done:
+            self.transaction.run("run_forget_log", id=run_id)
+            self.transaction.run("run_forget_steps", id=run_id)
+        return done == 1
+
     def move(self, run_id: str, seen: RunStatus, after: RunStatus, *, reason: str | None, message: str | None) -> bool:
         """Move a run from the status that was seen; sets its start or end."""
         changed = self.transaction.run(
@@ -144,6 +156,7 @@ def _run(row: Row) -> Run:
         ended_ms=row["ended_ms"],
         correlation_id=row["correlation_id"],
         result=json.loads(row["result"]) if row["result"] else None,
+        archived_ms=row["archived_ms"],
     )
 
 

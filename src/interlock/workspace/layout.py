@@ -90,6 +90,11 @@ class Layout:
         return self.root / ".orch_data" / "ops"
 
     @property
+    def archive(self) -> Path:
+        """What was shown of runs that ended long ago: log and steps."""
+        return self.ops / "archive"
+
+    @property
     def evidence(self) -> Path:
         """The exported log of seed 3: `ledger.jsonl`, `heads.jsonl`, `log.vkey`."""
         return self.root / "storage" / "db" / "evidence"

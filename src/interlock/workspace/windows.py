@@ -184,7 +184,10 @@ class Windows:
         elif has_prefix(subject, "a"):
             publish.replace(self._path("approved", subject), [as_file(show_approved(self.approval.approved(subject)))])
         elif has_prefix(subject, "r"):
-            publish.replace(self._path("runs", subject), [self._run(subject, None)])
+            if self.runs.get(subject).archived_ms is not None:
+                self._path("runs", subject).unlink(missing_ok=True)
+            else:
+                publish.replace(self._path("runs", subject), [self._run(subject, None)])
 
     def _show_draft(self, draft_id: str) -> None:
         draft = self.approval.draft(draft_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from anthropic import Anthropic, omit
 
-from interlock.providers.adapters.connection import PLACEHOLDER, at, connected, count_at, text_at, word_at
+from interlock.providers.adapters.connection import NOT_THERE, PLACEHOLDER, at, connected, count_at, text_at, word_at
 from interlock.providers.calling import Call
 from interlock.providers.errors import ProviderFailed
 from interlock.providers.models import Answer, Question, Target
@@ -32,9 +32,14 @@ class AnthropicMessages:
 
     def check(self, target: Target, call: Call) -> bool:
         """Look the model up."""
-        with _client(target, call) as client:
-            client.models.with_raw_response.retrieve(target.model)
-            return True
+        try:
+            with _client(target, call) as client:
+                client.models.with_raw_response.retrieve(target.model)
+        except ProviderFailed as error:
+            if error.reason == NOT_THERE:
+                return False
+            raise
+        return True
 
 
 @contextmanager

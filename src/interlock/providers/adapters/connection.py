@@ -31,6 +31,8 @@ from interlock.providers.secrets import without
 PLACEHOLDER = "interlock"
 """What client libraries are given as the key: none of them ever holds the real one."""
 USER_AGENT = "interlock"
+NOT_THERE = "status_404"
+"""The reason of a failure when what was asked for is not there."""
 _KEPT_HEADERS = {"accept", "content-type", "content-length", "transfer-encoding", "host", "anthropic-version"}
 _CHUNK = 64 * 1024
 _MOST_TOLD = 300

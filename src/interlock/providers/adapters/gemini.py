@@ -10,7 +10,7 @@ from google.genai import Client
 from google.genai.client import DebugConfig
 from google.genai.types import AutomaticFunctionCallingConfig, GenerateContentConfig, HttpOptions
 
-from interlock.providers.adapters.connection import PLACEHOLDER, at, connected, count_at, text_at, word_at
+from interlock.providers.adapters.connection import NOT_THERE, PLACEHOLDER, at, connected, count_at, text_at, word_at
 from interlock.providers.calling import Call
 from interlock.providers.errors import ProviderFailed
 from interlock.providers.models import Answer, Question, Target
@@ -36,9 +36,14 @@ class Gemini:
 
     def check(self, target: Target, call: Call) -> bool:
         """Look the model up."""
-        with _client(target, call) as client:
-            client.models.get(model=target.model)
-            return True
+        try:
+            with _client(target, call) as client:
+                client.models.get(model=target.model)
+        except ProviderFailed as error:
+            if error.reason == NOT_THERE:
+                return False
+            raise
+        return True
 
 
 @contextmanager

@@ -7,7 +7,7 @@ SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items
 
 -- name: run_list
 SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items.id = run.item_id
-WHERE (:any_status = 1 OR run.status = :status)
+WHERE (:any_status = 1 OR run.status = :status) AND run.archived_ms IS NULL
     AND (:from_newest = 1 OR run.seq < (SELECT earlier.seq FROM run AS earlier WHERE earlier.id = :before))
 ORDER BY run.seq DESC LIMIT :limit;
 
@@ -21,6 +21,20 @@ WHERE id = :id AND status = :seen;
 -- name: run_renew
 UPDATE run SET generation = generation + 1, reason = NULL, message = NULL, ended_ms = NULL, result = NULL
 WHERE id = :id RETURNING generation;
+
+-- name: run_ended_before
+SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items.id = run.item_id
+WHERE run.ended_ms IS NOT NULL AND run.archived_ms IS NULL AND run.ended_ms < :before
+ORDER BY run.ended_ms LIMIT :limit;
+
+-- name: run_archive
+UPDATE run SET archived_ms = :now WHERE id = :id AND archived_ms IS NULL AND ended_ms IS NOT NULL AND ended_ms < :before;
+
+-- name: run_forget_log
+DELETE FROM run_log WHERE run_id = :id;
+
+-- name: run_forget_steps
+DELETE FROM run_step WHERE run_id = :id;
 
 -- name: run_result
 UPDATE run SET result = :result WHERE id = :id;
@@ -49,7 +63,7 @@ SELECT run_id, fence FROM queue_items WHERE status = 'IN_PROGRESS' AND run_id IS
 -- name: step_stragglers
 -- Agents that were never seen to end although their run has ended a while ago: their worker may be stopped.
 SELECT run_step.run_id, run_step.fence FROM run JOIN run_step ON run_step.run_id = run.id
-WHERE run.ended_ms >= :since AND run.ended_ms < :before
+WHERE run.ended_ms IS NOT NULL AND run.archived_ms IS NULL AND run.ended_ms >= :since AND run.ended_ms < :before
     AND run_step.generation = run.generation AND run_step.ended_ms IS NULL;
 
 -- name: log_add

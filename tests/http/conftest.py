@@ -1,0 +1,54 @@
+"""A server for every test of the HTTP door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from interlock.access.local import local_principal
+from interlock.access.models import Actor
+from interlock.app import Interlock, create_workspace
+from tests.cli.door import KEEP, copy_of
+from tests.http.served import Served, serving
+
+
+@pytest.fixture(autouse=True)
+def nothing_speaks_to_interlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers see the settings that their test gives them, and no others."""
+    for name in os.environ:
+        if name.startswith(("INTERLOCK_", "ORCH_")) and name != KEEP:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace as `init` leaves it; copied, never used."""
+    root = tmp_path_factory.mktemp("fresh") / "workspace"
+    me = Actor(principal=local_principal(lambda: None, None))
+    create_workspace(root, me, database_url="", replace=False)
+    return root
+
+
+@pytest.fixture
+def workspace(fresh_workspace: Path, tmp_path: Path) -> Path:
+    """A workspace of the test's own."""
+    return copy_of(fresh_workspace, tmp_path / "workspace")
+
+
+@pytest.fixture
+def served(workspace: Path) -> Iterator[Served]:
+    """That workspace, served."""
+    with closing(Interlock.at(workspace)) as house, serving(house) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(fresh_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the tests of a module that do not mind each other."""
+    root = copy_of(fresh_workspace, tmp_path_factory.mktemp("shared") / "workspace")
+    with closing(Interlock.at(root)) as house, serving(house) as made:
+        yield made

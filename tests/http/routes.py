@@ -1,0 +1,42 @@
+"""Every route of the application, with ids in its path that lead nowhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from interlock.doors.api import GuardedRoute, Level, needed
+from interlock.http.application import DOORS
+
+NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+_IDS = {
+    "draft_id": f"d_{NOBODY}",
+    "approved_id": f"a_{NOBODY}",
+    "run_id": f"r_{NOBODY}",
+    "token_id": f"t_{NOBODY}",
+    "item_id": f"q_{NOBODY}",
+    "index": "999999",
+}
+
+
+class Way(NamedTuple):
+    """One method of one route."""
+
+    method: str
+    template: str
+    level: Level
+    takes_body: bool
+
+    @property
+    def path(self) -> str:
+        return re.sub(r"\{(\w+)\}", lambda match: _IDS[match[1]], self.template)
+
+
+def ways() -> Iterator[Way]:
+    """List what the application answers to, but for what is open to all and the document of its interface."""
+    for door in DOORS:
+        for route in door.routes:
+            assert isinstance(route, GuardedRoute)
+            for method in sorted(route.methods):
+                yield Way(method, route.path, needed(route.endpoint), route.body_field is not None)
