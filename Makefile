@@ -15,10 +15,11 @@ demo: $(READY) ## See the main job on this very repository: draft, approve, run,
 	@$(BIN)/python demo/main_job.py
 
 .PHONY: up
-up: $(READY) ## Make a workspace in ./workspace and carry out its runs until Ctrl-C
+up: $(READY) ## Make a workspace in ./workspace and serve it with a worker on 127.0.0.1:9325, until Ctrl-C
 	@$(BIN)/interlock init workspace
-	@echo "In another terminal: cd workspace && ../$(BIN)/interlock draft create --help"
-	@$(BIN)/interlock worker --workspace workspace
+	@echo "To log in, in another terminal:"
+	@echo "  $(BIN)/interlock --workspace workspace token create --name $$(id -un) --kind human --role admin"
+	@$(BIN)/interlock serve --workspace workspace
 
 .PHONY: test
 test: $(READY) ## Run every test, on SQLite and on a PostgreSQL of its own

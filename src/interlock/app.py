@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from interlock.evidence.models import SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
+    from interlock.kernel.once import Noted, Once
     from interlock.providers.configuration import Configuration
     from interlock.providers.models import ProviderType
     from interlock.providers.ports import Adapter
@@ -533,6 +534,11 @@ class Interlock:
             correlation_id=correlation_id,
         )
 
+    def made_once(self, actor: Actor, once: Once) -> Noted | None:
+        """Return what a principal has made under a key of its own."""
+        with self.database.read() as transaction:
+            return transaction.made(str(actor.principal), once)
+
     def now(self) -> int:
         """Return the database's time, in milliseconds since the epoch."""
         with self.database.read() as transaction:
@@ -563,20 +569,21 @@ def create_workspace(
     from interlock.storage.evidence import StoredLog
     from interlock.workspace.events import WorkspaceCreated
     from interlock.workspace.orchestrator import link_database, make_entry_point, make_queue, take_over_database
+    from interlock.workspace.preflight import make_server_entry
     from interlock.workspace.service import backed_up, make_files, make_folders, make_keys
     from interlock.workspace.windows import only_writer
 
     layout, settings = Layout(root), for_init(root, database_url, replacing=replace)
     made = list(make_folders(layout))
     with only_writer(layout):
-        if not settings.database.url:
-            made += take_over_database(layout, _adopt)
-        made += _make_database(layout, settings)
+        taken = [] if settings.database.url else list(take_over_database(layout, _adopt))
+        database = _make_database(layout, settings)
+        made += taken or database
         named = database_url or load(root, {}).database.url
         if replace:
             made += backed_up(layout, str(UlidSource()()))
         made += make_files(layout, named)
-        made += [make_entry_point(layout), make_queue(layout)]
+        made += [make_entry_point(layout), make_queue(layout), *make_server_entry(layout)]
         if not settings.database.url:
             made += link_database(layout)
         house = Interlock.at(root)

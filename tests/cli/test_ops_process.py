@@ -148,9 +148,8 @@ def test_a_broken_number_is_named_by_its_variable(ops: Ops, value: str) -> None:
     assert ops("workers", env={"ORCH_TOP_IN_PROGRESS": value}).code == 0
 
 
+@pytest.mark.parametrize("store", ["markdown", "sqlite"], indirect=True)
 def test_who_acts_and_why_stands_in_the_log(ops: Ops, ask: Door, store: Store) -> None:
-    if store.url:
-        pytest.skip("another database has a log of its own")
     store.fill(row("ORCH-001"), row("ORCH-002"))
     before = len(ask.json("evidence", "list"))
     ops(*store.options, "cancel", "--id", "ORCH-001", env={"INTERLOCK_CORRELATION_ID": "ticket-7"})

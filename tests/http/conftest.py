@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.app import Interlock, create_workspace
+from interlock.storage.postgres.database import PostgresDatabase
 from tests.cli.door import KEEP, copy_of
 from tests.http.served import Served, serving
 
@@ -51,4 +53,16 @@ def shared(fresh_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """One server for the tests of a module that do not mind each other."""
     root = copy_of(fresh_workspace, tmp_path_factory.mktemp("shared") / "workspace")
     with closing(Interlock.at(root)) as house, serving(house) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_served(request: pytest.FixtureRequest, workspace: Path) -> Iterator[Served]:
+    """A workspace over each kind of database, served."""
+    house = Interlock.at(workspace)
+    if request.param == "postgres":
+        database = PostgresDatabase(request.getfixturevalue("postgres_url"))
+        database.create(house.event_log.origin())
+        house = replace(house, database=database)
+    with closing(house), serving(house) as made:
         yield made

@@ -103,3 +103,8 @@ def processes() -> bytes:
                 continue
     assert any(str(os.getpid()) == entry.name for entry in Path("/proc").iterdir())
     return b"\n".join(found)
+
+
+from tests.cli.conftest import ask, fresh_workspace, nothing_speaks_to_interlock, workspace  # noqa: E402
+
+__all__ = ["ask", "fresh_workspace", "nothing_speaks_to_interlock", "workspace"]

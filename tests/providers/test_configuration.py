@@ -211,7 +211,8 @@ def test_a_body_that_names_nothing_changes_nothing(rooms: Interlock) -> None:
 
 def test_an_unknown_active_is_refused_and_nothing_is_written(rooms: Interlock) -> None:
     write(rooms.layout, BOTH)
-    for body in ({"active": "gone"}, {"providers": {"claude": {}}}, {"active": None}, {"active": 7}):
+    bodies: list[Any] = [{"active": "gone"}, {"providers": {"claude": {}}}, {"active": None}, {"active": 7}]
+    for body in bodies:
         with pytest.raises(ConfigurationInvalid, match="active names"):
             rooms.providers.set(ALICE, body)
     assert stored(rooms) == BOTH

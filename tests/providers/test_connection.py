@@ -109,7 +109,7 @@ def entry_at(name: str, server: ModelServer, kind: ProviderType) -> dict[str, An
 
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200", "255.255.255.255"],
+    ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200", "224.0.0.1"],
 )
 def test_a_name_that_means_a_metadata_service_is_not_asked(
     configured: Configured, server: ModelServer, kind: ProviderType, monkeypatch: pytest.MonkeyPatch, address: str

@@ -235,7 +235,7 @@ def test_only_what_wants_to_know_is_told_how_much_it_may_write(
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
-NEARLY: object = {
+NEARLY: dict[str, Any] = {
     "choices": [{"message": {"content": {"x": 1}}}],
     "content": {"x": 1},
     "candidates": [{"content": []}],

@@ -36,7 +36,9 @@ class NewTokenBody(Body):
     name: str
     role: Literal["actions", "operator", "admin"]
     kind: Literal["human", "agent", "service"] = "service"
-    principal: str | None = Field(default=None, description="Whom it proves; default: its name.")
+    principal: str | None = Field(
+        default=None, pattern="^[^:]*$", description="The name of whom it proves, without its kind; default: its name."
+    )
     expires_in_seconds: int | None = Field(default=None, ge=1, le=10 * 366 * 24 * 3600)
 
 

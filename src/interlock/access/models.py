@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from interlock.access.errors import HumanNeeded, MalformedCorrelationId, MalformedPrincipal
+from interlock.kernel.once import Once
 
 TokenStanding: TypeAlias = Literal["valid", "expired", "revoked"]
 
@@ -65,6 +66,8 @@ class Actor:
 
     principal: Principal
     correlation_id: str | None = None
+    once: Once | None = None
+    """Under which key of the caller's it makes something, so that the same request makes it once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

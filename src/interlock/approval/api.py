@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from interlock.access.models import Actor
 from interlock.approval.errors import DraftChanged, InvalidWork
 from interlock.approval.models import Draft, DraftStatus, Limits, Work, terms_digest
 from interlock.approval.service import Approval, Change
@@ -18,10 +19,12 @@ from interlock.doors.api import (
     Body,
     Door,
     Here,
+    IdempotencyKey,
     IfMatch,
     Limit,
     PreconditionFailed,
     house,
+    made,
     needs,
     paged,
     problems,
@@ -136,12 +139,16 @@ def list_drafts(
 
 @door.post("/drafts", status_code=201, responses=problems(409, 413, 415))
 @needs("admin")
-def create_draft(call: Here, response: Response, body: NewDraft) -> dict[str, Any]:
+def create_draft(call: Here, response: Response, body: NewDraft, key: IdempotencyKey = None) -> dict[str, Any]:
     """Propose work. Nothing runs before a human has approved it."""
-    draft = _approval(call).create(
-        call.actor, body.prompt, context=body.context, work=None if body.work is None else _work(body.work, call)
-    )
+
+    def make(actor: Actor) -> str:
+        work = None if body.work is None else _work(body.work, call)
+        return _approval(call).create(actor, body.prompt, context=body.context, work=work).id
+
+    draft_id = made(call, response, key, "POST /ops/drafts", "draft.created", body, make)
     call.wrote()
+    draft = _approval(call).draft(draft_id)
     response.headers["Location"] = f"/ops/drafts/{draft.id}"
     tagged(response, draft.version)
     return show_draft(draft)

@@ -300,3 +300,7 @@ def _fail(error: InterlockError) -> int:
     if own is not None:
         return own
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,11 +6,12 @@ body is read, so that who may not call learns nothing about what a right body wo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from interlock.kernel.canonical import MAX_DEPTH, MAX_INTEGER
 from interlock.kernel.errors import Conflict, Invalid, Refused
+from interlock.kernel.once import AlreadyMade, KeyUsed, Noted, Once
 
 Level = Literal["actions", "operator", "admin"]
 House = TypeVar("House")
@@ -83,6 +85,17 @@ async def _call(request: Request) -> ApiCall:
 
 Here = Annotated[ApiCall, Depends(_call)]
 IfMatch = Annotated[str | None, Header(description="The ETag that you saw; another version is refused with 412.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=128,
+        pattern="^[!-~]+$",
+        description="Names this request for a day: repeated with the same body it makes nothing more, and answers "
+        "with what it made.",
+    ),
+]
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
 Before = Annotated[
     str | None, Query(max_length=64, description="Go on behind this id: the last one of the page before.")
@@ -275,6 +288,42 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 EVERYWHERE = (401, 403, 422, 429, 500, 503)
 """What any route may answer with."""
+
+
+class _Remembers(Protocol):
+    def made_once(self, actor: Any, once: Once) -> Noted | None: ...  # noqa: ANN401 - as `ApiCall.actor`
+
+
+def made(
+    call: ApiCall,
+    response: Response,
+    key: str | None,
+    route: str,
+    kind: str,
+    body: BaseModel,
+    make: Callable[[Any], str],
+) -> str:
+    """Make something and return its id. What the same caller has made under the same key is not made again.
+
+    `kind` is the event that tells of the making: the key is noted in the transaction that it is a part of. Raises
+    `KeyUsed` for a key under which something else was asked for.
+    """
+    if key is None:
+        return make(call.actor)
+    request = "sha256:" + hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    once = Once(route=route, key=key, request=request, kind=kind)
+    before = house(call, _Remembers).made_once(call.actor, once)
+    if before is None:
+        try:
+            return make(replace(call.actor, once=once))
+        except AlreadyMade:
+            before = house(call, _Remembers).made_once(call.actor, once)
+            if before is None:
+                raise
+    if before.request != request:
+        raise KeyUsed(f"under this key {before.subject} was made from another request")
+    response.headers["Idempotency-Replayed"] = "true"
+    return before.subject
 
 
 def seen(if_match: str | None) -> int | None:

@@ -103,7 +103,7 @@ def listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raises `AddressTaken`."""
     try:
         found: Sequence[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        made = socket.socket(found[0][0], socket.SOCK_STREAM)
+        made = socket.socket(*found[0][:3])  # with its protocol: without, asyncio leaves Nagle's algorithm on
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(found[0][4])

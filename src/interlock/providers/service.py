@@ -49,7 +49,7 @@ class Providers:
     approval: Approval
     adapters: Mapping[ProviderType, Callable[[], Adapter]]
     options: ProviderOptions
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     """Where keys are looked up, when a call is made."""
     _places: threading.Semaphore = field(init=False, repr=False)
     _checking: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)

@@ -10,7 +10,7 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from interlock.access.models import Actor
-from interlock.doors.api import ApiCall, Body, Door, Here, Limit, house, needs, problems
+from interlock.doors.api import ApiCall, Body, Door, Here, IdempotencyKey, Limit, house, made, needs, problems
 from interlock.kernel.clock import to_text
 from interlock.queue.models import Executor, Filter, ItemKind, ItemStatus, NewItem
 from interlock.queue.service import Queue
@@ -131,17 +131,20 @@ def list_items(
 
 @door.post("/items", status_code=201, responses=problems(409, 413, 415, 423))
 @needs("operator")
-def add_item(call: Here, response: Response, body: NewWork) -> dict[str, Any]:
+def add_item(call: Here, response: Response, body: NewWork, key: IdempotencyKey = None) -> dict[str, Any]:
     """Put an item on the queue."""
-    with _writing(call) as queue:
-        given = body.model_dump()
-        attempts = given.pop("max_attempts") or queue.options.max_attempts
-        made = queue.add(
-            NewItem(kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, max_attempts=attempts, **given)
-        )
-        item = queue.get(made.id)
-    response.headers["Location"] = f"/ops/queue/items/{item.id}"
-    return show_item(item)
+
+    def make(actor: Actor) -> str:
+        with house(call, _House).queue(actor) as queue:
+            given = body.model_dump()
+            attempts = given.pop("max_attempts") or queue.options.max_attempts
+            new = NewItem(kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, max_attempts=attempts, **given)
+            return queue.add(new).id
+
+    item_id = made(call, response, key, "POST /ops/queue/items", "item.added", body, make)
+    call.wrote()
+    response.headers["Location"] = f"/ops/queue/items/{item_id}"
+    return get_item(call, item_id)
 
 
 @door.post("/claim", responses=problems(409, 413, 415, 423))
@@ -262,9 +265,9 @@ def snooze(call: Here, item_id: str, body: Snooze) -> dict[str, Any]:
 def pause(call: Here, body: NewPause) -> dict[str, Any]:
     """Let nothing be claimed; what is under way goes on."""
     with _writing(call) as queue:
-        made = queue.pause(str(call.actor.principal), reason=body.reason, until_ms=body.until_ms)
-    until = None if made.until_ms is None else to_text(made.until_ms)
-    return {"status": "paused", "by": made.paused_by, "reason": made.reason, "until": until}
+        begun = queue.pause(str(call.actor.principal), reason=body.reason, until_ms=body.until_ms)
+    until = None if begun.until_ms is None else to_text(begun.until_ms)
+    return {"status": "paused", "by": begun.paused_by, "reason": begun.reason, "until": until}
 
 
 @door.delete("/pause", responses=problems(409, 423))

@@ -7,7 +7,21 @@ from typing import Annotated, Any, Protocol
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from interlock.doors.api import ApiCall, Before, Body, Door, Here, Limit, house, needs, paged, problems
+from interlock.access.models import Actor
+from interlock.doors.api import (
+    ApiCall,
+    Before,
+    Body,
+    Door,
+    Here,
+    IdempotencyKey,
+    Limit,
+    house,
+    made,
+    needs,
+    paged,
+    problems,
+)
 from interlock.runs.models import RunStatus
 from interlock.runs.service import Runs
 from interlock.runs.shown import show_line, show_run, show_steps
@@ -57,12 +71,16 @@ def list_runs(
 
 @door.post("", status_code=201, responses=problems(404, 409, 413, 415, 423))
 @needs("operator")
-def create_run(call: Here, response: Response, body: NewRun) -> dict[str, Any]:
+def create_run(call: Here, response: Response, body: NewRun, key: IdempotencyKey = None) -> dict[str, Any]:
     """Queue a run of an approved record that is valid now."""
-    run = _runs(call).create(call.actor, body.approved_id, priority=body.priority)
+
+    def make(actor: Actor) -> str:
+        return _runs(call).create(actor, body.approved_id, priority=body.priority).id
+
+    run_id = made(call, response, key, "POST /ops/runs", "run.created", body, make)
     call.wrote()
-    response.headers["Location"] = f"/ops/runs/{run.id}"
-    return _with_log(call, run.id)
+    response.headers["Location"] = f"/ops/runs/{run_id}"
+    return _with_log(call, run_id)
 
 
 @door.get("/{run_id}", responses=problems(404))

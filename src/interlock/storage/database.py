@@ -13,6 +13,7 @@ from interlock.access.errors import Frozen
 from interlock.access.models import Actor
 from interlock.kernel.clock import Clock, to_text
 from interlock.kernel.events import Event, Leaf, to_leaf
+from interlock.kernel.once import KEPT_MS, AlreadyMade, Noted, Once
 from interlock.storage.errors import NewerSchema
 
 Value = str | int | bytes | None
@@ -88,6 +89,31 @@ class Transaction:
                 time_ms=self.now(),
             )
         )
+
+    def conclude(self) -> None:
+        """Note what was made under a key of the caller's; raises `AlreadyMade` where another was faster."""
+        once = self._actor.once if self._actor is not None else None
+        made = next((leaf.subject for leaf in self.leaves if once is not None and leaf.kind == once.kind), None)
+        if once is None or made is None or self._actor is None:
+            return
+        now = self.now()
+        self.run("once_clear", before=now - KEPT_MS)
+        noted = self.run(
+            "once_add",
+            principal=str(self._actor.principal),
+            route=once.route,
+            key=once.key,
+            request=once.request,
+            subject=made,
+            now=now,
+        )
+        if not noted:
+            raise AlreadyMade
+
+    def made(self, principal: str, once: Once) -> Noted | None:
+        """Return what a principal has made under a key."""
+        row = self.one("once_get", principal=principal, route=once.route, key=once.key, since=self.now() - KEPT_MS)
+        return Noted(request=row["request"], subject=row["subject"]) if row else None
 
     def wake(self) -> None:
         """Let idle workers know, once this has committed, that there is something to claim."""

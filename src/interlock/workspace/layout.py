@@ -80,6 +80,11 @@ class Layout:
         return self.orchestrator / "db" / "queue.db"
 
     @property
+    def server_entry(self) -> Path:
+        """What seed 4's preflight starts as a module: `python -m tools.repo_orchestrator.main`."""
+        return self.root / "tools" / "repo_orchestrator" / "main.py"
+
+    @property
     def intents(self) -> Path:
         """Changes of Markdown queues that are under way."""
         return self.state / "markdown"

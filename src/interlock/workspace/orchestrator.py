@@ -28,7 +28,7 @@ try:
 except OSError as error:
     sys.exit("error: Interlock is not at %s any more (%s); run `interlock init %s`" % (PYTHON, error.strerror, ROOT))
 '''
-_OURS = re.compile(re.escape(_ENTRY_POINT.format(python="")).replace("''", r"'[^\n]*'", 1))
+_OURS = re.compile(re.escape(_ENTRY_POINT.format(python="")).replace("''", r"(?:'[^\n]*'|\"[^\n]*\")", 1))
 
 _QUEUE = """\
 # Queue
@@ -65,12 +65,14 @@ def make_queue(layout: Layout) -> Made:
 
 
 def take_over_database(layout: Layout, adopt: Callable[[Path], None]) -> Iterator[Made]:
-    """Make the queue's database of earlier tools the workspace's, where it has none yet.
+    """Make the queue's database of earlier tools the workspace's, where it has none yet and never had one.
 
     It is upgraded where it lies; then it moves into the state folder, which agents do not see.
     """
-    link = layout.database_link
-    if layout.database.exists() or not link.is_file() or link.is_symlink() or not link.stat().st_size:
+    link, ledger = layout.database_link, layout.evidence / "ledger.jsonl"
+    if layout.database.exists() or (ledger.exists() and ledger.stat().st_size):
+        return
+    if not link.is_file() or link.is_symlink() or not link.stat().st_size:
         return
     try:
         adopt(link)
@@ -85,8 +87,13 @@ def take_over_database(layout: Layout, adopt: Callable[[Path], None]) -> Iterato
 
 
 def link_database(layout: Layout) -> Iterator[Made]:
-    """Give the workspace's database its second name; another file that has it is kept."""
+    """Give the workspace's database its second name; another file that has it is kept, unless nothing is in it.
+
+    Earlier tools leave an empty file behind where they find no database.
+    """
     link = layout.database_link
+    if link.is_file() and not link.is_symlink() and not link.stat().st_size:
+        link.unlink()
     if os.path.lexists(link):
         yield Made(link, "kept")
         return

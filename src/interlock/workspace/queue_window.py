@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from interlock.evidence import publish
 from interlock.kernel.errors import InterlockError
+from interlock.queue import markdown
 from interlock.queue.markdown_service import MarkdownQueue
 from interlock.workspace.layout import Layout
 from interlock.workspace.windows import EventLog, only_writer
@@ -31,7 +32,7 @@ class QueueWindows:
         """Let a queue that has just been rendered follow the database."""
         with only_writer(self.layout):
             known = self._load()
-            known[self._named(path)] = {"shown": 0, "digest": _digest(path)}
+            known[self._named(path)] = {"shown": 0, "digests": [_digest(path.read_bytes())]}
             self._store(known)
 
     def disown(self, path: Path) -> None:
@@ -50,7 +51,7 @@ class QueueWindows:
             known = self._load()
             before, size = json.dumps(known), self.log.size()
             for name, state in known.items():
-                told = self._render(self.layout.root / name, state) if self._moved(state["shown"], size) else []
+                told = self._render(name, known) if self._moved(state["shown"], size) else []
                 if not told:  # else it is behind, and tried again
                     state["shown"] = size
                 differs += told
@@ -63,14 +64,20 @@ class QueueWindows:
         real, root = path.resolve(), self.layout.root.resolve()
         return str(real.relative_to(root) if real.is_relative_to(root) else real)
 
-    def _render(self, path: Path, state: dict[str, Any]) -> list[str]:
+    def _render(self, name: str, known: dict[str, dict[str, Any]]) -> list[str]:
+        path, state = self.layout.root / name, known[name]
         try:
-            if _digest(path) != state["digest"]:
+            if _digest(path.read_bytes()) not in state["digests"]:
                 return [
                     f"{path} follows the database and was changed by hand; `interlock queue render --own` renews it"
                 ]
-            MarkdownQueue(path).replace_rows(self.rows(), banner=True, drop_missing=True)
-            state["digest"] = _digest(path)
+            rows = list(self.rows())
+            coming = markdown.rendered(markdown.read(path), rows, banner=True)
+            # Noted before it is written: so a file that a killed command leaves is known as ours, old or new.
+            state["digests"].append(_digest(coming))
+            self._store(known)
+            MarkdownQueue(path).replace_rows(rows, banner=True, drop_missing=True)
+            state["digests"] = [_digest(path.read_bytes())]
         except (InterlockError, OSError) as error:
             return [f"{path} follows the database and could not be written: {error}"]
         return []
@@ -88,14 +95,16 @@ class QueueWindows:
         return self.layout.state / "queue-windows.json"
 
     def _load(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each window; what somebody spoilt is forgotten, and `render --own` brings it back."""
         try:
-            return cast("dict[str, dict[str, Any]]", json.loads(self._file.read_bytes()))
+            found = json.loads(self._file.read_bytes())
         except (FileNotFoundError, ValueError):
-            return {}
+            found = None
+        return cast("dict[str, dict[str, Any]]", found) if isinstance(found, dict) else {}
 
     def _store(self, known: Mapping[str, Mapping[str, Any]]) -> None:
         publish.replace(self._file, [json.dumps(known, sort_keys=True).encode()], mode=0o600)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

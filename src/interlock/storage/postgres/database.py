@@ -82,6 +82,7 @@ class PostgresDatabase:
                 if not calming:
                     transaction.thawed()
                 yield transaction
+                transaction.conclude()
                 if transaction.leaves:
                     _append(connection, transaction.leaves)
         # It is committed: what fails from here on must not look as if it were not, or it would be done again.

@@ -70,6 +70,7 @@ class SqliteDatabase:
                 if not calming:
                     transaction.thawed()
                 yield transaction
+                transaction.conclude()
                 if transaction.leaves:
                     _append(connection, transaction.leaves)
                 connection.execute("COMMIT")
