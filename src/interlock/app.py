@@ -513,7 +513,7 @@ class Interlock:
 
         return Queue(
             store=StoredItems(transaction),
-            owner=RunMoves(StoredRuns(transaction), transaction.emit, transaction.now),
+            owner=RunMoves(StoredRuns(transaction), _desk(transaction), transaction.emit, transaction.now),
             emit=transaction.emit,
             now=transaction.now,
             wake=transaction.wake,

@@ -15,7 +15,7 @@ from interlock.app import create_workspace
 from interlock.storage.postgres.database import PostgresDatabase
 from tests.cli.door import KEEP, Door, copy_of
 from tests.cli.lived import Lived, live
-from tests.cli.stores import Ops, Quick, Store
+from tests.cli.stores import Ops, QueueDoor, Quick, Store
 from tests.conftest import ORIGIN
 
 
@@ -80,6 +80,24 @@ def _store(request: pytest.FixtureRequest, workspace: Path) -> Store:
     with closing(PostgresDatabase(url)) as database:
         database.create(ORIGIN)
     return Store("postgres", workspace, url)
+
+
+@pytest.fixture
+def queue(ask: Door, store: Store) -> QueueDoor:
+    """`interlock queue` on each store in turn."""
+    return QueueDoor(ask, store)
+
+
+@pytest.fixture
+def in_database(ask: Door, database_store: Store) -> QueueDoor:
+    """`interlock queue` on each database in turn."""
+    return QueueDoor(ask, database_store)
+
+
+@pytest.fixture
+def in_file(ask: Door) -> QueueDoor:
+    """`interlock queue` on the workspace's Markdown queue."""
+    return QueueDoor(ask, Store("markdown", ask.root))
 
 
 @pytest.fixture(scope="session")

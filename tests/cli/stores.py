@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from interlock.app import Interlock
 from interlock.cli.ops import main
 from interlock.queue import exchange, markdown
-from tests.cli.door import Said, environment
+from tests.cli.door import Door, Said, environment
 from tests.cli.lived import ME
 
 OPS = "automation/orchestrator/ops.py"
@@ -208,3 +208,28 @@ class Quick:
         code = main([str(self.root), *words])
         told = self.capture.readouterr()
         return Said(code, told.out, told.err)
+
+
+@dataclass(frozen=True)
+class QueueDoor:
+    """`interlock queue` on one store."""
+
+    ask: Door
+    store: Store
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The options that name the store; none for the workspace's database."""
+        path = str(self.store.root / QUEUE)
+        return {"markdown": ("--queue", path), "sqlite": (), "postgres": ("--db", self.store.url)}[self.store.kind]
+
+    def __call__(self, *words: str) -> Said:
+        return self.ask("queue", *words, *self.where)
+
+    def json(self, *words: str) -> Any:  # noqa: ANN401 - JSON of any shape
+        """Call with --json, which has to succeed."""
+        return self.ask.json("queue", *words, *self.where)
+
+    def status(self, item: str) -> str:
+        """Return how an item stands."""
+        return str(self.json("show", item)["status"])

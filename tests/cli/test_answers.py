@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from interlock import __version__
+from interlock.providers.models import ProviderType
+from interlock.workspace.layout import Layout
 from tests.cli.door import Door, call, commands, said
 from tests.cli.lived import Lived
+from tests.providers.model_server import model_server, write
 
 LISTS = {
     ("draft", "list"),
@@ -22,6 +25,7 @@ LISTS = {
     ("queue", "list"),
     ("queue", "limit"),
     ("evidence", "list"),
+    ("provider", "check"),
     ("run", "log"),
 }
 
@@ -30,6 +34,7 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("plan", "show"): lambda _: [],
     ("plan", "set"): lambda lived: [str(lived.outside / "plan.json")],
     ("draft", "create"): lambda _: ["--prompt", "sweep"],
+    ("draft", "generate"): lambda _: ["--prompt", "sweep"],
     ("draft", "list"): lambda _: [],
     ("draft", "show"): lambda lived: [lived["open"]],
     ("draft", "edit"): lambda lived: [lived["to edit"], "--prompt", "sweep well"],
@@ -38,6 +43,9 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("approved", "list"): lambda _: [],
     ("approved", "show"): lambda lived: [lived["done: approved"]],
     ("approved", "revoke"): lambda lived: [lived["to revoke"]],
+    ("provider", "show"): lambda _: [],
+    ("provider", "set"): lambda _: ["--name", "spare", "--type", "gemini", "--model", "gemini-x"],
+    ("provider", "check"): lambda _: [],
     ("run", "create"): lambda lived: [lived["done: approved"]],
     ("run", "list"): lambda _: [],
     ("run", "show"): lambda lived: [lived["done"]],
@@ -91,7 +99,9 @@ def every(lived: Lived, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.setenv("ORCH_KPI_MAX_LATENCY_P95_MS", "999999")
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handlers = list(logging.root.handlers)
-    yield Door(lived.root, capsys)
+    with model_server() as server:
+        write(Layout(lived.root), {"active": "here", "providers": {"here": server.entry(ProviderType.OPENAI_COMPAT)}})
+        yield Door(lived.root, capsys)
     logging.root.handlers[:] = handlers
     for number, handler in signals.items():
         signal.signal(number, handler)

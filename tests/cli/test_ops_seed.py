@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -328,6 +329,12 @@ def test_the_log_can_be_named_and_a_missing_one_has_nothing_to_tell(ops: Ops, tm
     before = whole(ops.root)
     assert ops("kpi", "--log-path", str(tmp_path / "none.jsonl")).out.startswith("kpi success_rate=- ")
     assert whole(ops.root) == before
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
+def test_a_log_that_is_no_file_is_refused_at_once(ops: Ops, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    one_line(ops("kpi", "--log-path", str(tmp_path / name), seconds=10), 1, str(tmp_path / name))
 
 
 def test_work_in_the_database_counts_with_the_time_it_took(ops: Ops, ask: Door) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ import pytest
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.app import Interlock, create_workspace
-from interlock.storage.postgres.database import PostgresDatabase
 from tests.cli.door import KEEP, copy_of
 from tests.http.served import Served, serving
+
+ME = Actor(principal=local_principal(lambda: None, None))
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,7 @@ def nothing_speaks_to_interlock(monkeypatch: pytest.MonkeyPatch) -> None:
 def fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace as `init` leaves it; copied, never used."""
     root = tmp_path_factory.mktemp("fresh") / "workspace"
-    me = Actor(principal=local_principal(lambda: None, None))
-    create_workspace(root, me, database_url="", replace=False)
+    create_workspace(root, ME, database_url="", replace=False)
     return root
 
 
@@ -59,10 +58,9 @@ def shared(fresh_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(params=["sqlite", "postgres"])
 def any_served(request: pytest.FixtureRequest, workspace: Path) -> Iterator[Served]:
     """A workspace over each kind of database, served."""
-    house = Interlock.at(workspace)
     if request.param == "postgres":
-        database = PostgresDatabase(request.getfixturevalue("postgres_url"))
-        database.create(house.event_log.origin())
-        house = replace(house, database=database)
-    with closing(house), serving(house) as made:
+        url = request.getfixturevalue("postgres_url")
+        workspace = workspace.with_name("over-postgres")
+        create_workspace(workspace, ME, database_url=url, replace=False)
+    with closing(Interlock.at(workspace)) as house, serving(house) as made:
         yield made

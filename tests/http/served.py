@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from interlock.access.models import Actor, NewToken, Principal, PrincipalKind, Role
+from interlock.access.models import NewToken, Principal, PrincipalKind, Role
 from interlock.access.options import AccessOptions
 from interlock.app import Interlock
 from interlock.http.follower import Follower
@@ -48,7 +47,7 @@ class Served:
 
     def anybody(self, **headers: str) -> httpx2.Client:
         """Return a new client that shows only these headers."""
-        made = httpx2.Client(base_url=self.address, timeout=30, verify=False, headers=headers)  # noqa: S501 - it is http
+        made = httpx2.Client(base_url=self.address, timeout=30, verify=False, headers=headers)
         self.clients["anybody", str(len(self.clients))] = made
         return made
 
@@ -143,5 +142,3 @@ def told(answer: httpx2.Response, status: int, code: str | None = None) -> Mappi
     if code is not None:
         assert problem["code"] == code, problem
     return problem
-
-

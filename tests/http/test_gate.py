@@ -14,7 +14,7 @@ from interlock.access.options import AccessOptions
 from interlock.access.redaction import redact
 from interlock.app import Interlock
 from interlock.doors.api import LEVELS, Door
-from interlock.http.application import openapi
+from interlock.http.document import openapi
 from tests.http.routes import Way, ways
 from tests.http.served import KINDS, ROLES, Served, serving, told
 
@@ -117,7 +117,9 @@ def test_what_is_not_there_or_has_no_id_of_ours_is_said_to_be_so(shared: Served,
     whole = {"fence": 1, "notes": "n", "priority": "P1"}
     for path in (way.path, way.template.format_map(_Anything("x")), way.template.format_map(_Anything("d_%00"))):
         for body in (None, {}, whole, *({key: value} for key, value in whole.items())):
-            answer = client.request(way.method, path, json=body) if body is not None else client.request(way.method, path)
+            answer = (
+                client.request(way.method, path, json=body) if body is not None else client.request(way.method, path)
+            )
             assert answer.status_code in {404, 409, 415, 422}, (path, body, answer.text)
             told(answer, answer.status_code)
 
@@ -131,7 +133,9 @@ class _Anything(dict[str, str]):
         return self._value
 
 
-def test_every_answer_names_its_correlation_id_and_a_wrong_one_is_not_taken_over(shared: Served, nobody: httpx2.Client) -> None:
+def test_every_answer_names_its_correlation_id_and_a_wrong_one_is_not_taken_over(
+    shared: Served, nobody: httpx2.Client
+) -> None:
     client = shared.client()
     assert client.get("/status", headers={"X-Correlation-ID": "mine-1"}).headers["x-correlation-id"] == "mine-1"
     assert client.get("/status", headers={"X-Request-ID": "mine-2"}).headers["x-correlation-id"] == "mine-2"

@@ -122,7 +122,12 @@ def test_a_header_can_not_smuggle_another_one_into_the_answer(shared: Served) ->
 
 def test_what_is_no_http_is_refused_in_our_shape_and_the_connection_ends(shared: Served) -> None:
     long = b"GET /status HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 400_000 + b"\r\n\r\n"
-    for data in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", long, b"GET /\x00 HTTP/1.1\r\nHost: h\r\n\r\n"):
+    for data in (
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        long,
+        b"GET /\x00 HTTP/1.1\r\nHost: h\r\n\r\n",
+    ):
         head, _, body = shared.raw(data).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400")
         assert b"application/problem+json" in head

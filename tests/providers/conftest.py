@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from interlock.storage.sqlite.database import SqliteDatabase
 from interlock.workspace.layout import Layout
 from interlock.workspace.service import make_folders, make_keys
 from tests.conftest import ORIGIN
-from tests.providers.model_server import ModelServer, model_server
+from tests.providers.model_server import ModelServer, model_server, write
 
 OTHERS_KEYS = (
     "OPENAI_API_KEY",
@@ -70,15 +69,6 @@ def configured(rooms: Interlock) -> Configured:
         return rooms
 
     return configure
-
-
-def write(layout: Layout, data: object, mode: int = 0o600) -> Path:
-    """Write provider.json by hand."""
-    path = layout.ops / "provider.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
-    path.chmod(mode)
-    return path
 
 
 def events(rooms: Interlock, kind: str = "") -> list[Mapping[str, Any]]:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from interlock.providers.models import ProviderType
+from interlock.workspace.layout import Layout
 
 Behaviour = Callable[["Asking"], None]
 
@@ -123,6 +125,15 @@ def model_server(tls: Callable[[ThreadingHTTPServer], None] = lambda _: None) ->
         listening.shutdown()
         thread.join()
         listening.server_close()
+
+
+def write(layout: Layout, data: object, mode: int = 0o600) -> Path:
+    """Write provider.json by hand."""
+    path = layout.ops / "provider.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
+    path.chmod(mode)
+    return path
 
 
 # --- behaviours -------------------------------------------------------------------------------------------------------

@@ -33,7 +33,8 @@ from interlock.providers.merging import MAX_BYTES
 from interlock.providers.models import EXTRA, ProviderType
 from interlock.workspace.service import make_files
 from tests.conftest import ALICE, BOB, ROBOT, WORKER
-from tests.providers.conftest import events, inside, write
+from tests.providers.conftest import events, inside
+from tests.providers.model_server import write
 
 LITERAL = "sk-literal-0123456789abcdef"
 OLLAMA = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ from interlock.providers.options import ProviderOptions
 from interlock.settings import Settings
 from interlock.storage.approval import StoredContents
 from tests.conftest import ALICE, BOB, ROBOT, until
-from tests.providers.conftest import Configured, events, write
+from tests.providers.conftest import Configured, events
 from tests.providers.model_server import (
     KEY_HEADERS,
     MODEL,
@@ -54,6 +55,7 @@ from tests.providers.model_server import (
     saying,
     three_megabytes,
     well,
+    write,
     writing,
     written,
 )
@@ -337,7 +339,13 @@ def test_a_provider_that_is_not_there_is_unreachable(configured: Configured, kin
     assert request_of(rooms, draft) is not None
 
 
-def test_a_name_that_nobody_knows_is_unreachable(configured: Configured, kind: ProviderType) -> None:
+def test_a_name_that_nobody_knows_is_unreachable(
+    configured: Configured, kind: ProviderType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_args: object, **_more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     rooms = configured(here={"type": kind.value, "model": MODEL, "base_url": "http://nobody.invalid/v1"})
     error, _ = failure(rooms)
     assert (type(error), error.reason) == (ProviderUnreachable, "name_unknown")

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from interlock.app import Interlock
 from interlock.approval.models import Work
 from interlock.queue import bulk, exchange
 from interlock.queue.errors import AttemptsExhausted, ItemStateConflict, LeaseLost
-from interlock.queue.models import Executor, Filter, ItemKind, ItemStatus
-from interlock.runs.models import Run
-from tests.conftest import ALICE
+from interlock.queue.models import Executor, Filter, ItemKind, ItemStatus, NewItem
+from interlock.runs.models import Run, RunStatus
+from tests.conftest import ALICE, WORKER
 from tests.queue.desk import Desk, refused
 
 
@@ -227,3 +228,22 @@ def test_an_item_of_a_run_is_never_replaced_by_a_row_of_a_file(desk: Desk) -> No
     assert desk.do(lambda queue: exchange.take_over(queue, [row])) == 0
     assert desk.item(run.item_id) == item
     assert item.kind is ItemKind.RUN
+
+
+def test_a_session_outside_is_not_given_a_run_whose_approval_was_taken_back(house: Interlock) -> None:
+    draft = house.approval.create(ALICE, "sweep the floor")
+    approved = house.approval.approve(ALICE, draft.id)
+    run = house.runs.create(ALICE, approved.id)
+    with house.queue(ALICE) as queue:
+        next_item = queue.add(
+            NewItem(
+                kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, priority="P2", task="sweep", success_criteria="swept"
+            )
+        )
+    house.approval.revoke(ALICE, approved.id, reason="a mistake")
+    with house.queue(WORKER) as queue:
+        claimed = queue.claim(Executor.EXTERNAL, "outside")
+    assert claimed is not None
+    assert claimed.id == next_item.id, "what may not begin holds nobody up"
+    ended = house.runs.get(run.id)
+    assert (ended.status, ended.reason) == (RunStatus.ERROR, "approval_revoked")

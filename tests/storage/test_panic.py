@@ -91,7 +91,7 @@ class Scene:
         self.identity = house.access.identify(self.issued.text)
         self.session = house.access.session(house.access.open_session(self.identity))
         with house.queue(ALICE) as queue:
-            self.items = [queue.add(MANUAL) for _ in range(8)]
+            self.items = [queue.add(MANUAL) for _ in range(16)]
             self.failed = _claimed(queue)
             queue.fail(self.failed.id, self.failed.fence, reason="r", message="m")
         self.errored = self.claimed()
@@ -587,4 +587,4 @@ def test_a_change_that_was_cut_off_before_panic_is_told_after_it(scene: Scene) -
     scene.release()
     scene.house.catch_up(ALICE)
     assert scene.kinds().count("markdown.changed") == 2
-    assert len(changed) <= 1
+    assert changed == []  # what comes after it waits with it: the log keeps the file's order

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from interlock.access.models import Actor, Identity, NewToken, Panic, Principal, PrincipalKind, Role, Token
 from interlock.access.service import Access
-from interlock.doors.api import ApiCall, Body, Door, Here, house, needs, problems
+from interlock.doors.api import ApiCall, Body, Door, Here, Shown, house, needs, problems
 from interlock.kernel.clock import to_text
 
 door = Door("/ops", "access")
@@ -67,17 +67,61 @@ class Release(Body):
     reason: str
 
 
+class Me(Shown):
+    """Who the server takes the caller for."""
+
+    id: str
+    kind: Literal["human", "agent", "service"]
+    name: str
+    role: Literal["actions", "operator", "admin"]
+    may_decide: bool
+    token_id: str
+    session: bool
+
+
+class TokenShown(Shown):
+    """A token, without its secret."""
+
+    id: str
+    status: Literal["valid", "expired", "revoked"]
+    name: str
+    principal: str
+    role: Literal["actions", "operator", "admin"]
+    created_at: str
+    created_by: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class TokenMade(TokenShown):
+    """A token with its text: in this answer and never again."""
+
+    token: str
+
+
+class PanicShown(Shown):
+    """Whether panic mode is on, since when, by whom and why."""
+
+    id: Literal["panic"]
+    status: Literal["on", "off"]
+    panic_mode: bool
+    by: str | None = None
+    reason: str | None = None
+    since: str | None = None
+
+
 # --- who am I ---------------------------------------------------------------------------------------------------------
 
 
-@door.get("/me")
+@door.get("/me", response_model=Me)
 @needs("actions")
 def me(request: Request) -> dict[str, Any]:
     """Say who the server takes you for."""
     return _shown_identity(_identity(request))
 
 
-@door.post("/session", status_code=201, responses=problems(409))
+@door.post("/session", status_code=201, responses=problems(409), response_model=Me)
 @needs("actions")
 def log_in(call: Here, request: Request, response: Response) -> dict[str, Any]:
     """Open a browser's session with the token that this request shows; the answer sets its cookie."""
@@ -102,7 +146,7 @@ def log_out(call: Here, request: Request, response: Response) -> None:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-@door.get("/tokens")
+@door.get("/tokens", response_model=list[TokenShown])
 @needs("admin")
 def list_tokens(call: Here) -> list[dict[str, Any]]:
     """List tokens, newest first, also those that have ended; their secrets are nowhere."""
@@ -110,7 +154,7 @@ def list_tokens(call: Here) -> list[dict[str, Any]]:
     return [_shown_token(token, now) for token in _access(call).list()]
 
 
-@door.post("/tokens", status_code=201, responses=problems(409, 413, 415, 423))
+@door.post("/tokens", status_code=201, responses=problems(409, 413, 415, 423), response_model=TokenMade)
 @needs("admin")
 def create_token(call: Here, response: Response, body: NewTokenBody) -> dict[str, Any]:
     """Make a token. Its text is in this answer and never again."""
@@ -123,14 +167,14 @@ def create_token(call: Here, response: Response, body: NewTokenBody) -> dict[str
     return {**_shown_token(issued.token, house(call, _House).now()), "token": issued.text}
 
 
-@door.get("/tokens/{token_id}", responses=problems(404))
+@door.get("/tokens/{token_id}", responses=problems(404), response_model=TokenShown)
 @needs("admin")
 def get_token(call: Here, token_id: str) -> dict[str, Any]:
     """Return a token, without its secret."""
     return _shown_token(_access(call).get(token_id), house(call, _House).now())
 
 
-@door.post("/tokens/{token_id}/rotate", responses=problems(404, 409, 413, 415, 423))
+@door.post("/tokens/{token_id}/rotate", responses=problems(404, 409, 413, 415, 423), response_model=TokenMade)
 @needs("admin")
 def rotate_token(call: Here, token_id: str, body: Rotation | None = None) -> dict[str, Any]:
     """Give a token another secret; the old one ends at once, or after a grace."""
@@ -140,7 +184,7 @@ def rotate_token(call: Here, token_id: str, body: Rotation | None = None) -> dic
     return {**_shown_token(issued.token, house(call, _House).now()), "token": issued.text}
 
 
-@door.post("/tokens/{token_id}/revoke", responses=problems(404, 409, 413, 415))
+@door.post("/tokens/{token_id}/revoke", responses=problems(404, 409, 413, 415), response_model=TokenShown)
 @needs("admin")
 def revoke_token(call: Here, token_id: str, body: Why | None = None) -> dict[str, Any]:
     """Take a token back, with every session that it opened."""
@@ -153,14 +197,14 @@ def revoke_token(call: Here, token_id: str, body: Why | None = None) -> dict[str
 # --- panic ------------------------------------------------------------------------------------------------------------
 
 
-@door.get("/panic")
+@door.get("/panic", response_model=PanicShown, response_model_exclude_unset=True)
 @needs("actions")
 def get_panic(call: Here) -> dict[str, Any]:
     """Say whether panic mode is on."""
     return _shown_panic(_access(call).panic())
 
 
-@door.put("/panic", responses=problems(409, 413, 415))
+@door.put("/panic", responses=problems(409, 413, 415), response_model=PanicShown, response_model_exclude_unset=True)
 @needs("operator")
 def raise_panic(call: Here, body: PanicBody) -> dict[str, Any]:
     """Freeze every verb that begins something, everywhere, until a human admin releases it."""
@@ -170,7 +214,9 @@ def raise_panic(call: Here, body: PanicBody) -> dict[str, Any]:
     return {**_shown_panic(panic), "stopped_runs": stopped}
 
 
-@door.post("/panic/release", responses=problems(409, 413, 415))
+@door.post(
+    "/panic/release", responses=problems(409, 413, 415), response_model=PanicShown, response_model_exclude_unset=True
+)
 @needs("admin")
 def release_panic(call: Here, body: Release) -> dict[str, Any]:
     """Let everything go on; only a human admin may."""

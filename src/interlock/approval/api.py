@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Query, Request, Response
 from pydantic import Field
 
 from interlock.access.models import Actor
-from interlock.approval.errors import DraftChanged, InvalidWork
+from interlock.approval.errors import DraftChanged, InvalidWork, PlanChanged
 from interlock.approval.models import Draft, DraftStatus, Limits, Work, terms_digest
 from interlock.approval.service import Approval, Change
 from interlock.approval.shown import show_approved, show_draft, show_plan
@@ -23,6 +23,7 @@ from interlock.doors.api import (
     IfMatch,
     Limit,
     PreconditionFailed,
+    Shown,
     house,
     made,
     needs,
@@ -93,10 +94,86 @@ class Reason(Body):
     reason: str = ""
 
 
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class PlanShown(Shown):
+    """The plan, as it was written."""
+
+    id: str
+    title: str
+    workspace: str
+    created: str
+    objective: str
+    tasks: list[dict[str, Any]]
+    constraints: list[str] = Field(default_factory=list[str])
+
+
+class PlanWritten(Shown):
+    """That it is written."""
+
+    status: Literal["ok"]
+    version: int
+
+
+class DraftShown(Shown):
+    """A draft (OpsDraft)."""
+
+    id: str = Field(examples=["d_01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+    status: Literal["draft", "approved", "rejected", "error"]
+    version: int = Field(description="Also in the ETag; an If-Match with another one is refused.")
+    prompt: str
+    context: dict[str, Any] | str = Field(description="`erased` where it was.")
+    provider: str | None
+    generated: dict[str, Any] | None = Field(description="How a provider was asked, and what it cost.")
+    content: str | None
+    error: str | None
+    work: dict[str, Any] = Field(description="What would be run, where, and how it is judged.")
+    author: str
+    created_at: str
+    updated_at: str
+    decided_by: str | None
+    decision_reason: str | None
+
+
+class DraftInFull(DraftShown):
+    """A draft, with what an approval would freeze."""
+
+    terms: dict[str, Any] | None = Field(default=None, description="What an approval freezes; not of one in error.")
+    digest: str | None = Field(default=None, description="The digest of the terms, to be sent with the approval.")
+
+
+class ApprovedShown(Shown):
+    """An approved record (OpsApproved): exactly what may run."""
+
+    id: str = Field(examples=["a_01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+    draft_id: str
+    digest: str
+    prompt: str
+    context: dict[str, Any] | str
+    provider: str | None
+    content: str
+    terms: dict[str, Any]
+    approved_at: str
+    approved_by: str
+    expires_at: str | None
+    attestation: dict[str, Any]
+    revoked_at: str | None
+    revoked_by: str | None
+    revoke_reason: str | None
+
+
+class Decided(Shown):
+    """What was approved. Nothing has been started."""
+
+    approved: ApprovedShown
+    run: None = None
+
+
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-@door.get("/plan", responses=problems(404))
+@door.get("/plan", responses=problems(404), response_model=PlanShown)
 @needs("actions")
 def get_plan(call: Here, response: Response) -> dict[str, Any]:
     """Return the plan."""
@@ -105,14 +182,17 @@ def get_plan(call: Here, response: Response) -> dict[str, Any]:
     return dict(show_plan(plan))
 
 
-@door.put("/plan", responses=problems(409, 412, 413, 415))
+@door.put("/plan", responses=problems(409, 412, 413, 415), response_model=PlanWritten)
 @needs("admin")
 def put_plan(call: Here, response: Response, body: dict[str, Any], if_match: IfMatch = None) -> dict[str, Any]:
     """Write the plan."""
     version = seen(if_match)
-    if version is not None and _approval(call).plan().version != version:
-        raise PreconditionFailed
-    plan = _approval(call).set_plan(call.actor, body)
+    try:
+        plan = _approval(call).set_plan(call.actor, body, seen_version=version)
+    except PlanChanged as error:
+        if version is None:
+            raise
+        raise PreconditionFailed(error.message) from None
     call.wrote()
     tagged(response, plan.version)
     return {"status": "ok", "version": plan.version}
@@ -121,7 +201,7 @@ def put_plan(call: Here, response: Response, body: dict[str, Any], if_match: IfM
 # --- drafts -----------------------------------------------------------------------------------------------------------
 
 
-@door.get("/drafts")
+@door.get("/drafts", response_model=list[DraftShown])
 @needs("actions")
 def list_drafts(
     call: Here,
@@ -137,7 +217,7 @@ def list_drafts(
     return found
 
 
-@door.post("/drafts", status_code=201, responses=problems(409, 413, 415))
+@door.post("/drafts", status_code=201, responses=problems(409, 413, 415), response_model=DraftShown)
 @needs("admin")
 def create_draft(call: Here, response: Response, body: NewDraft, key: IdempotencyKey = None) -> dict[str, Any]:
     """Propose work. Nothing runs before a human has approved it."""
@@ -154,7 +234,7 @@ def create_draft(call: Here, response: Response, body: NewDraft, key: Idempotenc
     return show_draft(draft)
 
 
-@door.get("/drafts/{draft_id}", responses=problems(404))
+@door.get("/drafts/{draft_id}", responses=problems(404), response_model=DraftInFull, response_model_exclude_unset=True)
 @needs("actions")
 def get_draft(call: Here, response: Response, draft_id: str) -> dict[str, Any]:
     """Return a draft with what an approval would freeze, and its digest."""
@@ -166,7 +246,7 @@ def get_draft(call: Here, response: Response, draft_id: str) -> dict[str, Any]:
     return show_draft(draft) | {"terms": terms, "digest": terms_digest(terms)}
 
 
-@door.put("/drafts/{draft_id}", responses=problems(404, 409, 412, 413, 415))
+@door.put("/drafts/{draft_id}", responses=problems(404, 409, 412, 413, 415), response_model=DraftShown)
 @needs("admin")
 def edit_draft(
     call: Here, response: Response, draft_id: str, body: EditDraft, if_match: IfMatch = None
@@ -190,7 +270,7 @@ def edit_draft(
     return show_draft(draft)
 
 
-@door.post("/drafts/{draft_id}/approve", responses=problems(404, 409, 412, 413, 415))
+@door.post("/drafts/{draft_id}/approve", responses=problems(404, 409, 412, 413, 415), response_model=Decided)
 @needs("admin")
 def approve_draft(call: Here, draft_id: str, body: Decision | None = None, if_match: IfMatch = None) -> dict[str, Any]:
     """Agree to exactly this draft. Starts nothing; only a human may, whatever the role."""
@@ -204,7 +284,7 @@ def approve_draft(call: Here, draft_id: str, body: Decision | None = None, if_ma
     return {"approved": show_approved(approved), "run": None}
 
 
-@door.post("/drafts/{draft_id}/reject", responses=problems(404, 409, 412, 413, 415))
+@door.post("/drafts/{draft_id}/reject", responses=problems(404, 409, 412, 413, 415), response_model=DraftShown)
 @needs("admin")
 def reject_draft(
     call: Here, response: Response, draft_id: str, body: Reason | None = None, if_match: IfMatch = None
@@ -222,7 +302,7 @@ def reject_draft(
 # --- approved records -------------------------------------------------------------------------------------------------
 
 
-@door.get("/approved")
+@door.get("/approved", response_model=list[ApprovedShown])
 @needs("actions")
 def list_approved(
     call: Here, request: Request, response: Response, limit: Limit = 100, before: Before = None
@@ -233,14 +313,14 @@ def list_approved(
     return found
 
 
-@door.get("/approved/{approved_id}", responses=problems(404))
+@door.get("/approved/{approved_id}", responses=problems(404), response_model=ApprovedShown)
 @needs("actions")
 def get_approved(call: Here, approved_id: str) -> dict[str, Any]:
     """Return an approved record: exactly what may run."""
     return show_approved(_approval(call).approved(approved_id))
 
 
-@door.post("/approved/{approved_id}/revoke", responses=problems(404, 409, 413, 415))
+@door.post("/approved/{approved_id}/revoke", responses=problems(404, 409, 413, 415), response_model=ApprovedShown)
 @needs("admin")
 def revoke_approved(call: Here, approved_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Take an approval back: no run starts from it any more. Runs that are under way go on."""

@@ -47,6 +47,13 @@ class DraftChanged(Conflict):
     default_hint = "look at it again (`interlock draft show`) and decide on what it says now"
 
 
+class PlanChanged(Conflict):
+    """The plan is not what you looked at any more."""
+
+    code = "plan_changed"
+    default_hint = "look at it again and write it anew"
+
+
 class ApprovalEnded(Conflict):
     """The approval has been revoked."""
 

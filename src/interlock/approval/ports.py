@@ -70,8 +70,8 @@ class PlanStore(Protocol):
         """Return the plan."""
         ...
 
-    def put(self, plan: Plan) -> None:
-        """Write the plan."""
+    def put(self, plan: Plan) -> bool:
+        """Write the plan over the version before it; False if that is not the last one any more."""
         ...
 
 

@@ -19,6 +19,7 @@ from interlock.approval.errors import (
     DraftNotFound,
     FourEyesNeeded,
     InvalidWork,
+    PlanChanged,
     PromptInvalid,
 )
 from interlock.approval.events import (
@@ -341,18 +342,22 @@ class Approval:
         with self.look() as desk:
             return desk.plans.get() or Plan(version=0, body=EMPTY_PLAN, updated_ms=0, updated_by="")
 
-    def set_plan(self, actor: Actor, body: JsonObject) -> Plan:
-        """Write the plan."""
+    def set_plan(self, actor: Actor, body: JsonObject, *, seen_version: int | None = None) -> Plan:
+        """Write the plan; over another version than the one that was seen it is refused as `PlanChanged`."""
         check_plan(body)
         with self.open(actor) as desk:
             before = desk.plans.get()
+            version = before.version if before else 0
+            if seen_version not in {None, version}:
+                raise PlanChanged(f"the plan is at version {version}")
             plan = Plan(
-                version=before.version + 1 if before else 1,
+                version=version + 1,
                 body=body,
                 updated_ms=desk.now(),
                 updated_by=str(actor.principal),
             )
-            desk.plans.put(plan)
+            if not desk.plans.put(plan):
+                raise PlanChanged("another plan was written at the same time")
             desk.emit(PlanSet(subject="plan", plan_version=plan.version, digest=digest(body)))
         return plan
 

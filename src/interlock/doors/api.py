@@ -254,6 +254,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class Shown(BaseModel):
+    """What an answer holds at least; later versions may say more."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 _TITLES = {
     401: "No valid token",
     403: "Not allowed",

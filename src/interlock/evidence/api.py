@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Path, Query, Request, Response
 
-from interlock.doors.api import ApiCall, Door, Here, Limit, house, needs, problems
+from interlock.doors.api import ApiCall, Door, Here, Limit, Shown, house, needs, problems
 from interlock.evidence.models import SignedHead
 from interlock.evidence.service import Evidence
 from interlock.kernel.clock import to_text
@@ -36,7 +36,38 @@ def _evidence(call: ApiCall) -> Evidence:
     return house(call, _House).evidence
 
 
-@door.get("/audit")
+class EventShown(Shown):
+    """One event of the log."""
+
+    index: int
+    kind: str
+    subject: str
+    principal: str
+    correlation_id: str | None
+    time: str
+    payload: dict[str, Any]
+
+
+class HeadShown(Shown):
+    """The signed head of the log."""
+
+    size: int
+    status: Literal["signed", "unsigned"]
+    root: str | None = None
+    root_base64: str | None = None
+    time: str | None = None
+    note: str | None = None
+
+
+class Proof(Shown):
+    """A proof that an entry is in the log."""
+
+    id: str
+    status: Literal["proved"]
+    proof: str
+
+
+@door.get("/audit", response_model=list[EventShown])
 @needs("actions")
 def audit(
     call: Here,
@@ -56,7 +87,7 @@ def audit(
     return found
 
 
-@door.get("/evidence/head", responses=problems(404, 409))
+@door.get("/evidence/head", responses=problems(404, 409), response_model=HeadShown, response_model_exclude_unset=True)
 @needs("actions")
 def last_head(call: Here) -> dict[str, Any]:
     """Return the last signed head of the log; keep it somewhere else, it catches a rewrite."""
@@ -64,7 +95,7 @@ def last_head(call: Here) -> dict[str, Any]:
     return {"size": 0, "status": "unsigned"} if head is None else _shown(head)
 
 
-@door.post("/evidence/head", responses=problems(404, 409))
+@door.post("/evidence/head", responses=problems(404, 409), response_model=HeadShown)
 @needs("operator")
 def sign_head(call: Here) -> dict[str, Any]:
     """Sign the log as it is now."""
@@ -73,7 +104,7 @@ def sign_head(call: Here) -> dict[str, Any]:
     return _shown(head)
 
 
-@door.get("/evidence/entries/{index}/proof", responses=problems(404, 409))
+@door.get("/evidence/entries/{index}/proof", responses=problems(404, 409), response_model=Proof)
 @needs("actions")
 def prove(call: Here, index: Index) -> dict[str, Any]:
     """Prove offline that an entry is in the log (C2SP tlog-proof)."""

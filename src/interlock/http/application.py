@@ -7,16 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
+from fastapi import FastAPI
 
 from interlock import __version__
 from interlock.access import api as access
 from interlock.approval import api as approval
-from interlock.doors.api import EVERYWHERE, Problem, problems
+from interlock.doors.api import EVERYWHERE, problems
 from interlock.evidence import api as evidence
-from interlock.http import live, status
-from interlock.http.gate import OPEN, Access, Gate, Throttle
+from interlock.http import document, live, status
+from interlock.http.gate import Access, Gate, Throttle
 from interlock.http.live import Log, Tail
 from interlock.http.problems import install, problem
 from interlock.kernel.ids import UlidSource
@@ -83,28 +82,8 @@ def create_application(parts: Parts) -> FastAPI:
         wrote=parts.wrote,
         new_id=lambda: f"req-{new_ulid()}",
     )
-    app.add_api_route("/openapi.json", _openapi, include_in_schema=False)
+    document.served(app)
     return app
-
-
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, with the error's schema and the token that every route but the open ones needs."""
-    document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
-    )
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
-        ref_template="#/components/schemas/{model}"
-    )
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    for path, methods in document["paths"].items():
-        for operation in methods.values():
-            operation["security"] = [] if path in OPEN else [{"bearer": []}]
-    return document
-
-
-async def _openapi(request: Request) -> dict[str, Any]:
-    return openapi(request.app)
 
 
 class _Switch:

@@ -13,9 +13,9 @@ _PATIENCE_SECONDS = 10.0
 class Follower:
     """Does the same chore for many callers: who asks while it is under way is served by the next time."""
 
-    def __init__(self, chore: Callable[[], None]) -> None:
-        """Take what is to be done; it starts with the first wish."""
-        self._chore = chore
+    def __init__(self, chore: Callable[[], None], last: Callable[[], None] = lambda: None) -> None:
+        """Take what is to be done, and what comes before the last time; it starts with the first wish."""
+        self._chore, self._last = chore, last
         self._changed = threading.Condition()
         self._wished = self._done = 0
         self._ending = False
@@ -24,16 +24,23 @@ class Follower:
 
     def follow(self) -> None:
         """Wait until the chore has been done once from its beginning; but not for ever, it is only files."""
+        mine = self.wish()
         with self._changed:
-            self._wished += 1
-            mine = self._wished
-            self._changed.notify_all()
             if not self._changed.wait_for(lambda: self._done >= mine or self._ending, _PATIENCE_SECONDS):
                 _LOG.warning("the window files are behind by more than %d s", _PATIENCE_SECONDS)
 
-    def end(self) -> None:
-        """Do what is still wished, and stop."""
+    def wish(self) -> int:
+        """Let the chore be done once more, and wait for nothing."""
         with self._changed:
+            self._wished += 1
+            self._changed.notify_all()
+            return self._wished
+
+    def end(self) -> None:
+        """Do it a last time, and stop."""
+        self._last()
+        with self._changed:
+            self._wished += 1
             self._ending = True
             self._changed.notify_all()
         self._thread.join(_PATIENCE_SECONDS)

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from interlock.access.redaction import redact
 from interlock.doors.api import ApiCall, title
 from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound, Refused, Unreachable
 
@@ -25,6 +26,7 @@ _STATUSES: Sequence[tuple[type[InterlockError], int]] = (
     (Refused, 403),
     (Unreachable, 503),
 )
+_MOST_DEED = 300
 _CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request", 413: "body_too_large"}
 
 
@@ -95,7 +97,7 @@ async def _ours(request: Request, error: Exception) -> Response:
 def _tell(call: ApiCall, code: str, deed: str) -> None:
     """Log the denial, in a transaction of its own; that it can not be logged makes it no less a denial."""
     with suppress(InterlockError):
-        call.house.access.refused(call.actor, code=code, deed=deed)
+        call.house.access.refused(call.actor, code=code, deed=redact(deed[:_MOST_DEED]))
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:

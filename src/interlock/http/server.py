@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,8 +84,20 @@ class Server(uvicorn.Server):
 
     def serve_until_stopped(self) -> None:
         """Serve."""
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped in good order
-            self.run(sockets=[self._listening])
+        self.run(sockets=[self._listening])
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop in good order when told to. uvicorn would then end the process by the signal, before its worker."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     async def startup(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's own
         """Begin, and say so."""

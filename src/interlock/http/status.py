@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from fastapi import APIRouter, Request, Response
 
 from interlock import __version__
+from interlock.access.service import Access
 from interlock.doors.api import ApiCall, Door, Here, house, needs
 from interlock.kernel.errors import InterlockError
 from interlock.queue.service import Queue
@@ -20,6 +21,9 @@ _BEGAN = time.monotonic()
 
 
 class _House(Protocol):
+    @property
+    def access(self) -> Access: ...
+
     def queue_look(self) -> AbstractContextManager[Queue]: ...
 
 
@@ -65,6 +69,8 @@ def metrics(call: Here) -> Response:
     items = Gauge("interlock_items", "Items of the queue by status.", ["status"], registry=registry)
     for name, count in _counts(call).items():
         items.labels(name).set(count)
+    panic = Gauge("interlock_panic", "1 while panic mode is on.", registry=registry)
+    panic.set(house(call, _House).access.panic() is not None)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -77,6 +83,7 @@ def _queue(call: ApiCall) -> dict[str, Any]:
     try:
         with house(call, _House).queue_look() as queue:
             pause = queue.paused()
-            return {"database": "ok", "queue": dict(queue.counts()), "queue_paused": pause is not None}
+            shown = {"database": "ok", "queue": dict(queue.counts()), "queue_paused": pause is not None}
+        return {**shown, "panic_mode": house(call, _House).access.panic() is not None}
     except InterlockError as error:
-        return {"database": error.code, "queue": None, "queue_paused": None}
+        return {"database": error.code, "queue": None, "queue_paused": None, "panic_mode": None}

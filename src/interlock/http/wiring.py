@@ -24,7 +24,7 @@ def plugged(house: Any, *, ops: bool = True) -> tuple[FastAPI, Follower]:  # noq
         for sentence in house.catch_up(actor):
             _LOG.warning("%s", sentence)
 
-    follower = Follower(catch_up)
+    follower = Follower(catch_up, last=house.access.settle)
     parts = Parts(
         house=house,
         access=house.access,

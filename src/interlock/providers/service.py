@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from interlock.access.models import Actor
+from interlock.access.redaction import remember
 from interlock.approval.errors import PromptInvalid
 from interlock.approval.models import Draft
 from interlock.approval.service import Approval, Generated
@@ -32,7 +33,7 @@ from interlock.providers.models import (
 )
 from interlock.providers.options import ProviderOptions
 from interlock.providers.ports import Adapter
-from interlock.providers.secrets import is_key, without, without_whole
+from interlock.providers.secrets import is_key, is_secret, without, without_whole
 
 HEALTH_SECONDS = 5
 _SLOW_MS = 2_000
@@ -145,6 +146,8 @@ class Providers:
                 )
             if not is_key(key):
                 raise ProviderFailed(f"what {entry.reference} holds is no key", reason="key_malformed")
+        if is_secret(key):
+            remember(key, "provider-key")
         return Target(name=name, type=entry.type, model=entry.model, address=entry.address, key=key)
 
     # --- health -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from interlock.access.models import Actor
-from interlock.doors.api import ApiCall, Body, Door, Here, IdempotencyKey, Limit, house, made, needs, problems
+from interlock.doors.api import ApiCall, Body, Door, Here, IdempotencyKey, Limit, Shown, house, made, needs, problems
 from interlock.kernel.clock import to_text
 from interlock.queue.models import Executor, Filter, ItemKind, ItemStatus, NewItem
 from interlock.queue.service import Queue
@@ -100,7 +100,65 @@ class NewPause(Body):
     until_ms: int | None = Field(default=None, ge=0)
 
 
-@door.get("/status")
+class ItemShown(Shown):
+    """An item of the queue."""
+
+    id: str
+    status: str
+    priority: str
+    kind: str
+    executor: str
+    run_id: str | None
+    task: str
+    success_criteria: str
+    owner_session: str | None
+    started_at_kst: str | None
+    due_at_kst: str | None
+    fence: int | None
+    lease_until: str | None
+    attempt_count: int
+    max_attempts: int
+    not_before: str | None
+    waits_for: Any
+    concurrency_key: str | None
+    idempotency_key: str | None
+    created_at: str | None
+    notes: str | None
+    last_error: Any
+
+
+class Claimed(Shown):
+    """The item that was taken; `id` is null where there is none."""
+
+    id: str | None
+    status: str
+
+
+class PauseShown(Shown):
+    """A pause."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+
+
+class QueueShown(Shown):
+    """How many items there are by status, and what is under way."""
+
+    top_in_progress: list[ItemShown]
+    paused: PauseShown | None
+
+
+class Reasons(Shown):
+    """Why an item stands as it does."""
+
+    id: str
+    status: str
+    because: list[dict[str, str]]
+
+
+@door.get("/status", response_model=QueueShown)
 @needs("actions")
 def status(call: Here) -> dict[str, Any]:
     """Count items by status; show the first that are under way, and the pause."""
@@ -113,7 +171,7 @@ def status(call: Here) -> dict[str, Any]:
         }
 
 
-@door.get("/items")
+@door.get("/items", response_model=list[ItemShown])
 @needs("actions")
 def list_items(
     call: Here,
@@ -129,7 +187,7 @@ def list_items(
         return [show_item(item) for item in queue.list(which, limit=limit)]
 
 
-@door.post("/items", status_code=201, responses=problems(409, 413, 415, 423))
+@door.post("/items", status_code=201, responses=problems(409, 413, 415, 423), response_model=ItemShown)
 @needs("operator")
 def add_item(call: Here, response: Response, body: NewWork, key: IdempotencyKey = None) -> dict[str, Any]:
     """Put an item on the queue."""
@@ -147,7 +205,7 @@ def add_item(call: Here, response: Response, body: NewWork, key: IdempotencyKey 
     return get_item(call, item_id)
 
 
-@door.post("/claim", responses=problems(409, 413, 415, 423))
+@door.post("/claim", responses=problems(409, 413, 415, 423), response_model=Claimed)
 @needs("operator")
 def claim(call: Here, body: Claim) -> dict[str, Any]:
     """Take the oldest item of the highest priority; `id` is null where there is none."""
@@ -160,7 +218,7 @@ def claim(call: Here, body: Claim) -> dict[str, Any]:
     return show_item(item)
 
 
-@door.get("/items/{item_id}", responses=problems(404))
+@door.get("/items/{item_id}", responses=problems(404), response_model=ItemShown)
 @needs("actions")
 def get_item(call: Here, item_id: str) -> dict[str, Any]:
     """Return an item."""
@@ -168,7 +226,7 @@ def get_item(call: Here, item_id: str) -> dict[str, Any]:
         return show_item(queue.get(item_id))
 
 
-@door.get("/items/{item_id}/explain", responses=problems(404))
+@door.get("/items/{item_id}/explain", responses=problems(404), response_model=Reasons)
 @needs("actions")
 def explain(call: Here, item_id: str) -> dict[str, Any]:
     """Say why an item waits, runs or stands still."""
@@ -178,7 +236,7 @@ def explain(call: Here, item_id: str) -> dict[str, Any]:
     return {"id": item.id, "status": item.status.value, "because": because}
 
 
-@door.post("/items/{item_id}/heartbeat", responses=problems(404, 409, 413, 415))
+@door.post("/items/{item_id}/heartbeat", responses=problems(404, 409, 413, 415), response_model=ItemShown)
 @needs("operator")
 def heartbeat(call: Here, item_id: str, body: Held) -> dict[str, Any]:
     """Say that the item is still worked on."""
@@ -186,7 +244,7 @@ def heartbeat(call: Here, item_id: str, body: Held) -> dict[str, Any]:
         return show_item(queue.heartbeat(item_id, body.fence))
 
 
-@door.post("/items/{item_id}/complete", responses=problems(404, 409, 413, 415))
+@door.post("/items/{item_id}/complete", responses=problems(404, 409, 413, 415), response_model=ItemShown)
 @needs("operator")
 def complete(call: Here, item_id: str, body: Held) -> dict[str, Any]:
     """Finish an item that is held."""
@@ -194,7 +252,7 @@ def complete(call: Here, item_id: str, body: Held) -> dict[str, Any]:
         return show_item(queue.complete(item_id, body.fence, notes=body.notes))
 
 
-@door.post("/items/{item_id}/fail", responses=problems(404, 409, 413, 415))
+@door.post("/items/{item_id}/fail", responses=problems(404, 409, 413, 415), response_model=ItemShown)
 @needs("operator")
 def fail(call: Here, item_id: str, body: Failure) -> dict[str, Any]:
     """End an item that is held as FAILED, or give it back to be tried again."""
@@ -212,7 +270,7 @@ def fail(call: Here, item_id: str, body: Failure) -> dict[str, Any]:
         )
 
 
-@door.post("/items/{item_id}/release", responses=problems(404, 409, 413, 415))
+@door.post("/items/{item_id}/release", responses=problems(404, 409, 413, 415), response_model=ItemShown)
 @needs("operator")
 def release(call: Here, item_id: str, body: Held) -> dict[str, Any]:
     """Give an item back; no attempt is used up."""
@@ -220,7 +278,7 @@ def release(call: Here, item_id: str, body: Held) -> dict[str, Any]:
         return show_item(queue.release(item_id, body.fence, notes=body.notes))
 
 
-@door.post("/items/{item_id}/cancel", responses=problems(404, 409, 413, 415))
+@door.post("/items/{item_id}/cancel", responses=problems(404, 409, 413, 415), response_model=ItemShown)
 @needs("operator")
 def cancel(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Stop an item: it becomes BLOCKED, and its run is cancelled."""
@@ -228,7 +286,7 @@ def cancel(call: Here, item_id: str, body: Reason | None = None) -> dict[str, An
         return show_item(queue.cancel(item_id, reason=body.reason if body is not None else ""))
 
 
-@door.post("/items/{item_id}/replan", responses=problems(404, 409, 413, 415, 423))
+@door.post("/items/{item_id}/replan", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
 @needs("operator")
 def replan(call: Here, item_id: str, body: Notes) -> dict[str, Any]:
     """Send an item back to planning."""
@@ -236,7 +294,7 @@ def replan(call: Here, item_id: str, body: Notes) -> dict[str, Any]:
         return show_item(queue.replan(item_id, body.notes))
 
 
-@door.post("/items/{item_id}/retry", responses=problems(404, 409, 413, 415, 423))
+@door.post("/items/{item_id}/retry", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
 @needs("operator")
 def retry(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Give an item another attempt, after its back-off."""
@@ -244,7 +302,7 @@ def retry(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any
         return show_item(queue.retry(item_id, reason=body.reason if body is not None else ""))
 
 
-@door.post("/items/{item_id}/reprioritise", responses=problems(404, 409, 413, 415, 423))
+@door.post("/items/{item_id}/reprioritise", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
 @needs("operator")
 def reprioritise(call: Here, item_id: str, body: Priority) -> dict[str, Any]:
     """Give an item another priority."""
@@ -252,7 +310,7 @@ def reprioritise(call: Here, item_id: str, body: Priority) -> dict[str, Any]:
         return show_item(queue.reprioritise(item_id, body.priority, reason=body.reason))
 
 
-@door.post("/items/{item_id}/snooze", responses=problems(404, 409, 413, 415, 423))
+@door.post("/items/{item_id}/snooze", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
 @needs("operator")
 def snooze(call: Here, item_id: str, body: Snooze) -> dict[str, Any]:
     """Let a PENDING item wait until an instant."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from interlock.kernel.errors import InterlockError
 from interlock.queue.models import (
     Concurrency,
     Executor,
@@ -162,8 +163,8 @@ class ItemStore(Protocol):
 class ItemOwner(Protocol):
     """Moves what an item stands for, in the same transaction; raises to refuse the move."""
 
-    def claimed(self, item: Item) -> None:
-        """The item was leased."""
+    def claimed(self, item: Item) -> InterlockError | None:
+        """The item was leased; returns what stands against working on it, and then it fails."""
         ...
 
     def completed(self, item: Item) -> None:

@@ -154,6 +154,8 @@ def _snapshot(path: Path) -> tuple[list[Path], BinaryIO | None]:
 
 def _open(path: Path) -> BinaryIO | None:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # some of these never end
+            raise RunLogUnreadable(f"{path} is no file, and so no run log")
         return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     except FileNotFoundError:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from interlock.kernel.canonical import MAX_INTEGER
 from interlock.kernel.clock import Clock
-from interlock.kernel.errors import Invalid
+from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.events import Emit, Event
 from interlock.queue.errors import (
     AttemptsExhausted,
@@ -140,7 +140,7 @@ class Queue:
     # --- for who works on items ---------------------------------------------------------------------------------------
 
     def claim(self, executor: Executor, owner_session: str, *, lease_seconds: int | None = None) -> Item | None:
-        """Lease the oldest item of the highest priority, or return None."""
+        """Lease the oldest item of the highest priority, or return None. One that may not begin fails on the way."""
         self.thawed()
         if lease_seconds is None:
             ours = executor is Executor.INTERLOCK
@@ -148,15 +148,20 @@ class Queue:
         if not 1 <= lease_seconds <= _MOST_LEASE_SECONDS:
             raise Invalid(f"a lease lasts from 1 to {_MOST_LEASE_SECONDS} seconds, not {lease_seconds}")
         owner, lease_ms = checked_owner(owner_session), lease_seconds * 1000
+        while (item := self._lease(executor, owner, lease_ms)) is not None:
+            refusal = self._owner(item).claimed(item)
+            self.emit(
+                ItemClaimed(subject=item.id, owner_session=owner, fence=item.fence, attempt=item.attempt_count + 1)
+            )
+            if refusal is None:
+                return item
+            self.fail(item.id, item.fence, reason=refusal.code, message=refusal.message)
+        return None
+
+    def _lease(self, executor: Executor, owner: str, lease_ms: int) -> Item | None:
         item = self.store.claim(executor, owner, lease_ms)
         if item is None and self.promote():  # where no worker runs, nobody has looked since its time came
             item = self.store.claim(executor, owner, lease_ms)
-        if item is None:
-            return None
-        self._owner(item).claimed(item)
-        self.emit(
-            ItemClaimed(subject=item.id, owner_session=owner_session, fence=item.fence, attempt=item.attempt_count + 1)
-        )
         return item
 
     def hold(self, item_id: str, fence: int) -> None:
@@ -538,7 +543,7 @@ def _joined(*notes: str) -> str:
 class _Nobody:
     """The owner of an item that stands for itself."""
 
-    def claimed(self, item: Item) -> None: ...
+    def claimed(self, item: Item) -> InterlockError | None: ...
     def completed(self, item: Item) -> None: ...
     def failed(self, item: Item, reason: str, message: str) -> None: ...
     def given_back(self, item: Item, reason: str) -> None: ...

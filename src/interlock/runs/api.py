@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -16,6 +16,7 @@ from interlock.doors.api import (
     Here,
     IdempotencyKey,
     Limit,
+    Shown,
     house,
     made,
     needs,
@@ -53,7 +54,54 @@ class Reason(Body):
     reason: str = ""
 
 
-@door.get("")
+class StepShown(Shown):
+    """A step of a run."""
+
+    name: str
+    fence: int
+    started_at: str
+    ended_at: str | None
+    duration_ms: int | None
+    output: dict[str, Any] | None
+
+
+class LineShown(Shown):
+    """A line of a run's log."""
+
+    line: int
+    ts: str
+    level: str
+    source: str
+    msg: str
+    correlation_id: str | None
+
+
+class RunShown(Shown):
+    """A run (OpsRun), without its log."""
+
+    id: str = Field(examples=["r_01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+    approved_id: str
+    item_id: str
+    status: Literal["pending", "running", "done", "error", "cancelled"]
+    reason: str | None
+    message: str | None
+    attempt: int
+    created_at: str
+    created_by: str
+    started_at: str | None
+    ended_at: str | None
+    correlation_id: str | None
+    result: dict[str, Any] | None
+
+
+class RunInFull(RunShown):
+    """A run with its steps and the last lines of its log."""
+
+    steps: list[StepShown]
+    log: list[LineShown]
+
+
+@door.get("", response_model=list[RunShown])
 @needs("actions")
 def list_runs(
     call: Here,
@@ -69,7 +117,7 @@ def list_runs(
     return found
 
 
-@door.post("", status_code=201, responses=problems(404, 409, 413, 415, 423))
+@door.post("", status_code=201, responses=problems(404, 409, 413, 415, 423), response_model=RunInFull)
 @needs("operator")
 def create_run(call: Here, response: Response, body: NewRun, key: IdempotencyKey = None) -> dict[str, Any]:
     """Queue a run of an approved record that is valid now."""
@@ -83,14 +131,14 @@ def create_run(call: Here, response: Response, body: NewRun, key: IdempotencyKey
     return _with_log(call, run_id)
 
 
-@door.get("/{run_id}", responses=problems(404))
+@door.get("/{run_id}", responses=problems(404), response_model=RunInFull)
 @needs("actions")
 def get_run(call: Here, run_id: str) -> dict[str, Any]:
     """Return a run with its steps and the last lines of its log."""
     return _with_log(call, run_id)
 
 
-@door.get("/{run_id}/log", responses=problems(404))
+@door.get("/{run_id}/log", responses=problems(404), response_model=list[LineShown])
 @needs("actions")
 def get_log(
     call: Here,
@@ -114,7 +162,7 @@ def get_diff(call: Here, run_id: str) -> Response:
     return Response(_runs(call).patch(run_id), media_type="text/x-diff")
 
 
-@door.post("/{run_id}/cancel", responses=problems(404, 409, 413, 415))
+@door.post("/{run_id}/cancel", responses=problems(404, 409, 413, 415), response_model=RunInFull)
 @needs("operator")
 def cancel_run(call: Here, run_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Stop a run for good; its worker ends the whole process tree. Allowed in panic mode."""
@@ -123,7 +171,7 @@ def cancel_run(call: Here, run_id: str, body: Reason | None = None) -> dict[str,
     return _with_log(call, run_id)
 
 
-@door.post("/{run_id}/retry", responses=problems(404, 409, 423))
+@door.post("/{run_id}/retry", responses=problems(404, 409, 423), response_model=RunInFull)
 @needs("operator")
 def retry_run(call: Here, run_id: str) -> dict[str, Any]:
     """Do an errored run anew, if its approval still holds."""

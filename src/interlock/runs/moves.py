@@ -13,10 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+from interlock.approval.ports import Desk
+from interlock.approval.service import startable
 from interlock.kernel.canonical import digest
 from interlock.kernel.clock import Clock
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Emit
-from interlock.queue.models import Item, ItemStatus
+from interlock.queue.models import Executor, Item, ItemStatus
 from interlock.runs.errors import RunAlreadyEnded, RunStateConflict
 from interlock.runs.events import RunCancelled, RunDone, RunFailed, RunRetried, RunReturned, RunStarted
 from interlock.runs.models import MAY_BECOME, LogLine, Run, RunStatus
@@ -28,11 +31,16 @@ class RunMoves:
     """Moves runs in one open transaction; implements `queue.ports.ItemOwner`."""
 
     store: RunStore
+    approval: Desk
     emit: Emit
     now: Clock
 
-    def claimed(self, item: Item) -> None:
-        """Take the run up: pending → running."""
+    def claimed(self, item: Item) -> InterlockError | None:
+        """Take the run up: pending → running. Returns what stands against it where the approval does not hold.
+
+        An Interlock worker holds the approval against what it has done of the run already (`Runs.claim`); a session
+        outside begins, and for that the approval has to be valid now.
+        """
         run = self._move(item, RunStatus.RUNNING)
         self.emit(
             RunStarted(
@@ -44,6 +52,13 @@ class RunMoves:
             )
         )
         self._say(run, "INFO", f"Execution started, attempt {item.attempt_count + 1}, by {item.owner_session}")
+        if item.executor is Executor.INTERLOCK:
+            return None
+        try:
+            startable(self.approval, run.approved_id)
+        except InterlockError as error:
+            return error
+        return None
 
     def completed(self, item: Item) -> None:
         """End the run well: running → done."""

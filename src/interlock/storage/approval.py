@@ -65,15 +65,16 @@ class StoredPlan:
             updated_by=row["updated_by"],
         )
 
-    def put(self, plan: Plan) -> None:
-        """Write the plan."""
-        self.transaction.run(
+    def put(self, plan: Plan) -> bool:
+        """Write the plan over the version before it; False if that is not the last one any more."""
+        changed = self.transaction.run(
             "plan_put",
             version=plan.version,
             body=canonical(plan.body).decode("utf-8"),
             updated_ms=plan.updated_ms,
             updated_by=plan.updated_by,
         )
+        return changed == 1
 
 
 @dataclass(frozen=True, slots=True)

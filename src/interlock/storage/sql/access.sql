@@ -42,7 +42,7 @@ DELETE FROM access_session WHERE id = :id;
 DELETE FROM access_session WHERE token_id = :token_id;
 
 -- name: session_clear
-DELETE FROM access_session WHERE opened_ms < :opened_before OR seen_ms < :seen_before;
+DELETE FROM access_session WHERE opened_ms <= :opened_before OR seen_ms <= :seen_before;
 
 -- name: panic_get
 SELECT * FROM panic;

@@ -11,7 +11,8 @@ SELECT version, body, updated_ms, updated_by FROM plan WHERE one = 1;
 -- name: plan_put
 INSERT INTO plan (one, version, body, updated_ms, updated_by) VALUES (1, :version, :body, :updated_ms, :updated_by)
 ON CONFLICT (one) DO UPDATE SET
-    version = excluded.version, body = excluded.body, updated_ms = excluded.updated_ms, updated_by = excluded.updated_by;
+    version = excluded.version, body = excluded.body, updated_ms = excluded.updated_ms, updated_by = excluded.updated_by
+WHERE plan.version = excluded.version - 1;
 
 -- name: draft_add
 INSERT INTO draft (

@@ -107,7 +107,8 @@ class SqliteReading:
         try:
             found = os.stat(path)
         except (FileNotFoundError, NotADirectoryError, ValueError):
-            raise DatabaseMissing(f"there is no database {path}") from None
+            hint = "name one that is there, or make a workspace with `interlock init DIR`"
+            raise DatabaseMissing(f"there is no database {path}", hint=hint) from None
         except OSError as error:
             raise DatabaseReadOnly(f"{path} can not be opened: {error.strerror}") from None
         if not stat.S_ISREG(found.st_mode):

@@ -1,0 +1,91 @@
+"""The OpenAPI document: committed, served, and true."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from interlock.http.document import NAMES
+from tests.http.document import COMMITTED
+from tests.http.served import ROLES, Served, told
+
+
+
+DOCUMENT: dict[str, Any] = json.loads(COMMITTED.read_text(encoding="utf-8"))
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+NOT_ASKED = {
+    ("GET", "/ops/events"),  # never ends
+    ("PUT", "/ops/panic"),  # nothing else could be asked after it
+    ("DELETE", "/ops/session"),
+}
+OPERATIONS = [
+    each.ok()
+    for each in SCHEMA.get_all_operations()
+    if (each.ok().method.upper(), each.ok().path) not in NOT_ASKED
+]
+CHECKS = [
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+
+
+def test_the_document_that_is_committed_is_the_one_that_is_served(shared: Served) -> None:
+    for name in NAMES:
+        answer = shared.client("actions", "service").get(name)
+        assert answer.text == COMMITTED.read_text(encoding="utf-8"), "write it anew: python -m tests.http.document"
+        assert answer.headers["content-type"] == f"application/{name.rpartition('.')[2]}"
+        told(shared.anybody().get(name), 401)
+
+
+def test_every_operation_says_who_may_call_it_what_it_answers_and_how_it_fails() -> None:
+    names: set[str] = set()
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            where = f"{method} {path}"
+            assert operation["summary"], where
+            assert operation["description"], where
+            assert operation["operationId"] not in names, where
+            names.add(operation["operationId"])
+            if path in {"/", "/health"}:
+                continue
+            assert operation["x-required-role"] in ROLES, where
+            assert {"401", "403", "429", "500"} <= set(operation["responses"]), where
+            for status, answer in operation["responses"].items():
+                assert ("$ref" in answer) == (status >= "4"), (where, status)
+    for answer in DOCUMENT["components"]["responses"].values():
+        assert list(answer["content"]) == ["application/problem+json"]
+        assert "X-Correlation-ID" in answer["headers"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("role", ROLES)
+def test_whatever_is_asked_the_answer_is_documented_and_no_accident(shared: Served, role: str) -> None:
+    headers = {"Authorization": f"Bearer {shared.tokens[role, 'human']}"}
+
+    @settings(
+        max_examples=1500 if role == "admin" else 100,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(data=st.data())
+    def ask(data: st.DataObject) -> None:
+        operation = data.draw(st.sampled_from(OPERATIONS))
+        case = data.draw(operation.as_strategy())
+        answer = case.call_and_validate(base_url=shared.address, headers=headers, checks=CHECKS)
+        assert answer.status_code != 500
+
+    ask()

@@ -1,0 +1,247 @@
+"""`interlock serve` as a process: begun, stopped, killed, restarted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from interlock.app import Interlock
+from tests.cli.door import PROGRAM, call, environment, make_repository
+from tests.conftest import until
+from tests.http.served import told
+
+HUMAN, READER = "planted-human-secret-0123456789", "planted-reader-secret-0123456789"
+SECRETS = {"ORCH_TOKEN": HUMAN, "ORCH_ACTIONS_TOKEN": READER}
+
+
+@dataclass(frozen=True)
+class Process:
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+    clients: list[httpx2.Client] = field(default_factory=list[httpx2.Client])
+
+    def client(self, token: str = HUMAN) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token}"}
+        made = httpx2.Client(base_url=self.address, timeout=30, verify=False, headers=headers)  # noqa: S501 - it is http
+        self.clients.append(made)
+        return made
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(30)
+
+
+@contextmanager
+def process(workspace: Path, *words: str) -> Generator[Process]:
+    """Begin a server on a port that is free."""
+    log = workspace.with_name(f"{workspace.name}-{time.monotonic_ns()}.log")
+    with log.open("wb") as said:
+        started = subprocess.Popen(
+            [str(PROGRAM), "serve", "--port", "0", *words], cwd=workspace, env=environment(**SECRETS), stderr=said
+        )
+    try:
+        until(lambda: re.search(r" on (http://\S+)\n", log.read_text()) or started.poll() is not None, 30)
+        address = re.search(r" on (http://\S+)\n", log.read_text())
+        assert address, log.read_text()
+        made = Process(started, address[1], log)
+        yield made
+        for client in made.clients:
+            client.close()
+    finally:
+        started.kill()
+        started.wait()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return make_repository(tmp_path / "repository")
+
+
+def run(client: httpx2.Client, command: str, repository: Path) -> str:
+    """Draft, approve and run a command."""
+    work = {"command": ["sh", "-c", command], "repository": str(repository)}
+    draft = client.post("/ops/drafts", json={"prompt": "p", "work": work}).json()
+    approved = client.post(f"/ops/drafts/{draft['id']}/approve").json()["approved"]
+    return str(client.post("/ops/runs", json={"approved_id": approved["id"]}).json()["id"])
+
+
+@pytest.mark.timeout(120)
+def test_it_carries_runs_out_and_gives_one_back_when_it_is_stopped(workspace: Path, repository: Path) -> None:
+    with process(workspace) as server, server.client() as client:
+        first = run(client, "echo more >> README.md", repository)
+        until(lambda: client.get(f"/ops/runs/{first}").json()["status"] == "done", 40)
+        assert "+more" in client.get(f"/ops/runs/{first}/diff").text
+        long = run(client, "sleep 60", repository)
+        until(lambda: "agent" in client.get(f"/ops/runs/{long}").text and _running(client, long), 30)
+        assert server.end() == 0
+    with closing(Interlock.at(workspace)) as house:
+        given_back = house.runs.get(long)
+        with house.queue_look() as queue:
+            item = queue.get(given_back.item_id)
+    assert (item.status.value, item.attempt_count) == ("PENDING", 0)
+    assert call("windows", "verify", at=workspace).code == 0
+
+
+def _running(client: httpx2.Client, run_id: str) -> bool:
+    return any(step["name"] == "agent" for step in client.get(f"/ops/runs/{run_id}").json()["steps"])
+
+
+def test_a_request_that_is_under_way_is_finished_when_it_is_stopped(workspace: Path) -> None:
+    with process(workspace, "--api-only") as server:
+        with server.client() as client:
+            answers: list[int] = []
+            asking = [threading.Thread(target=lambda: _ask(client, answers)) for _ in range(6)]
+            for thread in asking:
+                thread.start()
+            until(lambda: len(answers) > 0, 20)
+            began = time.monotonic()
+            assert server.end() == 0
+            assert time.monotonic() - began < 8
+            for thread in asking:
+                thread.join()
+    assert set(answers) == {201}
+    with closing(Interlock.at(workspace)) as house:
+        assert len(house.approval.drafts(limit=1000)) == len(answers)
+
+
+def _ask(client: httpx2.Client, answers: list[int]) -> None:
+    while True:
+        try:
+            answers.append(client.post("/ops/drafts", json={"prompt": "p"}).status_code)
+        except httpx2.TransportError:
+            return  # closed between two requests: nothing was made of this one
+
+
+@pytest.mark.timeout(180)
+def test_killed_in_the_middle_of_changes_nothing_is_half_done_and_keys_still_count(workspace: Path) -> None:
+    for round_ in range(3):
+        with process(workspace, "--api-only") as server, server.client() as client:
+            done: dict[str, str] = {}
+            threads = [threading.Thread(target=_change, args=(client, f"{round_}-{n}", done)) for n in range(3)]
+            for thread in threads:
+                thread.start()
+            until(lambda: len(done) >= 4, 30)
+            server.end(signal.SIGKILL)
+            for thread in threads:
+                thread.join()
+        with process(workspace, "--api-only") as server, server.client() as client:
+            for key, draft_id in done.items():
+                again = client.post("/ops/drafts", json={"prompt": key}, headers={"Idempotency-Key": key})
+                assert (again.status_code, again.json()["id"]) == (201, draft_id)
+            drafts = client.get("/ops/drafts", params={"limit": 1000}).json()
+            approved = {each["draft_id"] for each in client.get("/ops/approved", params={"limit": 1000}).json()}
+            assert {draft["id"] for draft in drafts if draft["status"] == "approved"} == approved
+            assert len({draft["prompt"] for draft in drafts}) == len(drafts)
+            client.post("/ops/drafts", json={"prompt": f"after {round_}"})
+            assert server.end() == 0
+        assert call("windows", "verify", at=workspace).code == 0
+        assert call("evidence", "head", at=workspace).code == 0
+        assert call("evidence", "verify", at=workspace).code == 0
+
+
+def _change(client: httpx2.Client, name: str, done: dict[str, str]) -> None:
+    for number in range(10_000):
+        key = f"{name}-{number}"
+        try:
+            made = client.post("/ops/drafts", json={"prompt": key}, headers={"Idempotency-Key": key})
+            done[key] = made.json()["id"]
+            client.post(f"/ops/drafts/{done[key]}/approve")
+        except httpx2.TransportError:
+            return
+
+
+def test_panic_outlives_it(workspace: Path) -> None:
+    with process(workspace, "--api-only") as server, server.client() as client:
+        assert client.put("/ops/panic", json={"reason": "wrong"}).status_code == 200
+        server.end(signal.SIGKILL)
+    with process(workspace, "--api-only") as server, server.client() as client:
+        told(client.post("/ops/drafts", json={"prompt": "p"}), 423, "panic_mode")
+        told(server.client(READER).post("/ops/panic/release", json={"reason": "r"}), 403)
+        assert client.post("/ops/panic/release", json={"reason": "r"}).status_code == 200
+        assert client.post("/ops/drafts", json={"prompt": "p"}).status_code == 201
+
+
+def test_two_servers_over_one_workspace_agree(workspace: Path) -> None:
+    with process(workspace, "--api-only") as one, process(workspace, "--api-only") as other:
+        first, second = one.client(), other.client()
+        with first, second, second.stream("GET", "/ops/events") as following:
+            lines = following.iter_lines()
+            draft_id = first.post("/ops/drafts", json={"prompt": "p"}).json()["id"]
+            assert any(draft_id in line for line in lines)
+            assert second.post(f"/ops/drafts/{draft_id}/approve").status_code == 200
+            told(first.post(f"/ops/drafts/{draft_id}/approve"), 409)
+            first.put("/ops/panic", json={"reason": "r"})
+            told(second.post("/ops/drafts", json={"prompt": "p"}), 423)
+        assert one.end() == other.end() == 0
+    assert call("windows", "verify", at=workspace).code == 0
+
+
+def test_switched_off_it_answers_501_on_ops_and_goes_on_with_the_rest(workspace: Path) -> None:
+    with process(workspace, "--no-ops") as server, server.client() as client:
+        told(client.get("/ops/drafts"), 501, "switched_off")
+        told(client.post("/ops/drafts", json={"prompt": "p"}), 501)
+        told(server.client("wrong").get("/ops/drafts"), 401)
+        assert client.get("/health").status_code == client.get("/status").status_code == 200
+    with process(workspace, "--api-only") as server, server.client() as client:
+        assert client.get("/ops/drafts").json() == []
+
+
+def test_a_port_that_is_taken_is_one_clear_line(workspace: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        call("serve", "--port", port, "--api-only", at=workspace).refuses(5, f"port {port}", "--port")
+    call("serve", "--host", "nowhere.invalid", at=workspace).refuses(5, "nowhere.invalid")
+
+
+def test_a_weak_token_of_the_environment_is_refused_before_it_listens(workspace: Path) -> None:
+    said = call("serve", "--port", "0", at=workspace, env={"ORCH_TOKEN": "guess-me"})
+    said.refuses(2, "ORCH_TOKEN")
+    assert "guess-me" not in said.err
+
+
+def test_no_secret_is_in_a_log_an_answer_an_event_a_file_or_a_command_line(workspace: Path, repository: Path) -> None:
+    with process(workspace) as server, server.client() as client:
+        made = client.post("/ops/tokens", json={"name": "t", "role": "admin"}).json()
+        opened = client.post("/ops/session")
+        cookie = opened.cookies["interlock_session"]
+        client.cookies.clear()
+        planted = [HUMAN, READER, made["token"], made["token"].rpartition("_")[2], cookie, cookie.rpartition("_")[2]]
+        for each in [HUMAN, READER, made["token"], cookie]:
+            client.get(f"/ops/drafts/{each}", params={"before": each[:64]})
+            client.post("/ops/runs", json={"approved_id": each})
+            client.put("/ops/plan", json={"title": each})
+            server.client(f"{each}x").get(f"/status/{each}")
+            told(server.client(READER).get(f"/ops/tokens/{each}"), 403)
+        run_id = run(client, "env; cat /proc/*/cmdline | tr '\\0' ' '", repository)
+        until(lambda: client.get(f"/ops/runs/{run_id}").json()["status"] == "done", 40)
+        lines = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]  # noqa: PTH208 - names
+        said = b"".join(line.read_bytes() for line in lines if line.exists())
+        answers = [client.get(path) for path in ("/ops/tokens", "/ops/me", "/status", "/metrics", f"/ops/runs/{run_id}")]
+        said += b"".join(answer.content for answer in answers)
+        events = client.get("/ops/audit", params={"limit": 1000}).text
+        assert server.end() == 0
+        log = server.log.read_text()
+    stored = b"".join(path.read_bytes() for path in workspace.rglob("*") if path.is_file())
+    for each in planted:
+        assert each.encode() not in said
+        assert each not in log
+        assert each not in events
+        assert each.encode() not in stored
+    assert all(json.loads(line) for line in log.splitlines() if line.startswith("{"))
+    assert '"correlation_id"' in log
