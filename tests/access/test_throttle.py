@@ -71,7 +71,7 @@ def test_memory_is_bounded_and_who_was_not_seen_for_longest_is_forgotten() -> No
         buckets.take(name)
     assert not buckets.take("a").allowed  # seen again
     buckets.take("d")
-    assert len(buckets._known) == 3
+    assert len(buckets) == 3
     assert [buckets.look(name).allowed for name in ("a", "c", "d", "b")] == [False, False, False, True]
 
 

@@ -295,8 +295,9 @@ def test_writers_and_a_reader_at_once_lose_nothing(ask: Door, tmp_path: Path) ->
     assert ask("evidence", "verify").code == 0
 
 
-def test_a_reader_that_met_a_lock_is_not_blind_from_then_on(ask: Door) -> None:
+def test_a_reader_that_met_a_lock_is_not_blind_from_then_on(ask: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that is busy is no database in a read-only folder: what is read of it goes on to change."""
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.5)
     with opened(ask.root) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")

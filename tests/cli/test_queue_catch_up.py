@@ -148,7 +148,7 @@ def test_a_change_of_a_file_that_was_killed_before_it_was_logged_is_logged_once(
     script = """
 import os, sys
 from interlock.app import Interlock
-Interlock.tell = lambda *_: os._exit(9)
+Interlock.tell = lambda *_, **__: os._exit(9)
 from interlock.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

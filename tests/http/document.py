@@ -16,9 +16,7 @@ def document() -> dict[str, Any]:
     """Return the document of the code as it is."""
     nothing: Any = None
     return openapi(
-        create_application(
-            Parts(house=nothing, access=nothing, throttle=nothing, log=nothing, wrote=lambda: None)
-        )
+        create_application(Parts(house=nothing, access=nothing, throttle=nothing, log=nothing, wrote=lambda: None))
     )
 
 

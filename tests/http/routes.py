@@ -38,5 +38,5 @@ def ways() -> Iterator[Way]:
     for door in DOORS:
         for route in door.routes:
             assert isinstance(route, GuardedRoute)
-            for method in sorted(route.methods):
+            for method in sorted(route.methods or ()):
                 yield Way(method, route.path, needed(route.endpoint), route.body_field is not None)

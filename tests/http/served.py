@@ -57,6 +57,11 @@ class Served:
             connection.sendall(data)
             return everything(connection)
 
+    def peers(self) -> list[Any]:
+        """List who is connected."""
+        connections: set[Any] = self.server.server_state.connections  # type: ignore[assignment]
+        return [each.client for each in connections]
+
     def connect(self, seconds: float = 10) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
 

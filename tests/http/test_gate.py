@@ -20,7 +20,7 @@ from tests.http.served import KINDS, ROLES, Served, serving, told
 
 JSON = {"Content-Type": "application/json"}
 WAYS = list(ways())
-BODIES = {
+BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "nothing": (b"", {}),
     "unparsable": (b"{", JSON),
     "wrong type": (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}),
@@ -62,8 +62,14 @@ def test_a_route_that_does_not_say_which_role_it_needs_can_not_be_made() -> None
 
 @pytest.mark.parametrize("way", WAYS, ids=title)
 def test_without_a_token_nothing_else_is_looked_at(nobody: httpx2.Client, way: Way) -> None:
-    shown = ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic YTpi"}, {"Cookie": "interlock_session=x"})
-    for given, body in [*itertools.product(shown, list(BODIES)[:3]), ({}, "too large")]:
+    shown: tuple[dict[str, str], ...] = (
+        {},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Basic YTpi"},
+        {"Cookie": "interlock_session=x"},
+    )
+    asked: list[tuple[dict[str, str], str]] = [*itertools.product(shown, list(BODIES)[:3]), ({}, "too large")]
+    for given, body in asked:
         answer = ask(nobody, way, body, given)
         told(answer, 401)
         assert answer.headers["www-authenticate"] == "Bearer"

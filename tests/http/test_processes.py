@@ -38,7 +38,7 @@ class Process:
 
     def client(self, token: str = HUMAN) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {token}"}
-        made = httpx2.Client(base_url=self.address, timeout=30, verify=False, headers=headers)  # noqa: S501 - it is http
+        made = httpx2.Client(base_url=self.address, timeout=30, verify=False, headers=headers)
         self.clients.append(made)
         return made
 
@@ -103,18 +103,17 @@ def _running(client: httpx2.Client, run_id: str) -> bool:
 
 
 def test_a_request_that_is_under_way_is_finished_when_it_is_stopped(workspace: Path) -> None:
-    with process(workspace, "--api-only") as server:
-        with server.client() as client:
-            answers: list[int] = []
-            asking = [threading.Thread(target=lambda: _ask(client, answers)) for _ in range(6)]
-            for thread in asking:
-                thread.start()
-            until(lambda: len(answers) > 0, 20)
-            began = time.monotonic()
-            assert server.end() == 0
-            assert time.monotonic() - began < 8
-            for thread in asking:
-                thread.join()
+    with process(workspace, "--api-only") as server, server.client() as client:
+        answers: list[int] = []
+        asking = [threading.Thread(target=lambda: _ask(client, answers)) for _ in range(6)]
+        for thread in asking:
+            thread.start()
+        until(lambda: len(answers) > 0, 20)
+        began = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - began < 8
+        for thread in asking:
+            thread.join()
     assert set(answers) == {201}
     with closing(Interlock.at(workspace)) as house:
         assert len(house.approval.drafts(limit=1000)) == len(answers)
@@ -136,7 +135,7 @@ def test_killed_in_the_middle_of_changes_nothing_is_half_done_and_keys_still_cou
             threads = [threading.Thread(target=_change, args=(client, f"{round_}-{n}", done)) for n in range(3)]
             for thread in threads:
                 thread.start()
-            until(lambda: len(done) >= 4, 30)
+            until(lambda: len(done) >= 4, 30)  # noqa: B023 - done in here
             server.end(signal.SIGKILL)
             for thread in threads:
                 thread.join()
@@ -232,7 +231,9 @@ def test_no_secret_is_in_a_log_an_answer_an_event_a_file_or_a_command_line(works
         until(lambda: client.get(f"/ops/runs/{run_id}").json()["status"] == "done", 40)
         lines = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]  # noqa: PTH208 - names
         said = b"".join(line.read_bytes() for line in lines if line.exists())
-        answers = [client.get(path) for path in ("/ops/tokens", "/ops/me", "/status", "/metrics", f"/ops/runs/{run_id}")]
+        answers = [
+            client.get(path) for path in ("/ops/tokens", "/ops/me", "/status", "/metrics", f"/ops/runs/{run_id}")
+        ]
         said += b"".join(answer.content for answer in answers)
         events = client.get("/ops/audit", params={"limit": 1000}).text
         assert server.end() == 0

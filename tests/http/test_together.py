@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx2
 
@@ -71,7 +72,7 @@ def test_two_edits_of_what_both_saw_leave_one(any_served: Served) -> None:
 
 def test_two_plans_written_over_the_same_one_leave_one(any_served: Served) -> None:
     admin = any_served.client()
-    plan = {"id": "p", "title": "t", "workspace": "w", "created": "c", "objective": "o", "tasks": []}
+    plan: dict[str, Any] = {"id": "p", "title": "t", "workspace": "w", "created": "c", "objective": "o", "tasks": []}
     admin.put("/ops/plan", json=plan)
     for _ in range(6):
         tag = admin.get("/ops/plan").headers["etag"]

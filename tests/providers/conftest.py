@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,13 @@ def server() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Iterator[Interlock]:
-    """The rooms over SQLite; providers have one second."""
+    """The rooms over SQLite; providers have ten seconds."""
     layout = Layout(tmp_path)
     list(make_folders(layout))
     database = SqliteDatabase(layout.database, wake_folder=layout.wake)
     database.create(ORIGIN)
     make_keys(layout, ORIGIN, "alice")
-    yield Interlock(layout, Settings(providers=ProviderOptions(timeout_seconds=1)), database, UlidSource())
+    yield Interlock(layout, Settings(providers=ProviderOptions(timeout_seconds=10)), database, UlidSource())
     database.close()
 
 
@@ -69,6 +70,12 @@ def configured(rooms: Interlock) -> Configured:
         return rooms
 
     return configure
+
+
+def with_options(rooms: Interlock, **options: Any) -> Interlock:  # noqa: ANN401 - any option
+    """Return the same rooms with other settings."""
+    settings = Settings(providers=replace(rooms.settings.providers, **options))
+    return Interlock(rooms.layout, settings, rooms.database, UlidSource())
 
 
 def events(rooms: Interlock, kind: str = "") -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from interlock.approval.models import Draft, DraftStatus
 from interlock.approval.service import Change
 from interlock.evidence.content import ContentStore
 from interlock.kernel.errors import Failed, Unreachable
-from interlock.kernel.ids import UlidSource
 from interlock.providers.errors import (
     ProviderCancelled,
     ProviderError,
@@ -32,10 +31,9 @@ from interlock.providers.errors import (
 )
 from interlock.providers.models import ProviderType
 from interlock.providers.options import ProviderOptions
-from interlock.settings import Settings
 from interlock.storage.approval import StoredContents
 from tests.conftest import ALICE, BOB, ROBOT, until
-from tests.providers.conftest import Configured, events
+from tests.providers.conftest import Configured, events, with_options
 from tests.providers.model_server import (
     KEY_HEADERS,
     MODEL,
@@ -59,12 +57,6 @@ from tests.providers.model_server import (
     writing,
     written,
 )
-
-
-def with_options(rooms: Interlock, **options: Any) -> Interlock:  # noqa: ANN401 - any option
-    """Return the same rooms with other settings."""
-    settings = Settings(providers=replace(rooms.settings.providers, **options))
-    return Interlock(rooms.layout, settings, rooms.database, UlidSource())
 
 
 def failure(rooms: Interlock, prompt: str = "sweep") -> tuple[ProviderError, Draft]:
@@ -292,9 +284,11 @@ def test_a_failure_says_what_it_was_and_leaves_a_draft_in_error(
 ) -> None:
     server.behaviour, error_kind, reason, told = FAILURES[wrong]
     rooms = configured(here=server.entry(kind))
+    if error_kind is ProviderTimeout:
+        rooms = with_options(rooms, timeout_seconds=1)
     began = time.monotonic()
     error, draft = failure(rooms, "a prompt to keep")
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 8
     assert type(error) is error_kind
     assert (error.reason, told in error.message) == (reason, True), error.message
     assert (draft.status, draft.error, draft.content) == (DraftStatus.ERROR, error.message, None)
@@ -329,6 +323,52 @@ def test_when_to_come_back_is_said_where_the_provider_says_it(
     error, _ = failure(configured(here=server.entry(ProviderType.OPENAI_COMPAT)))
     assert error.retry_after_seconds == seconds
     assert ("try again in" in error.hint) == (seconds is not None)
+
+
+REFUSALS: list[tuple[ProviderType, dict[str, Any]]] = [
+    (ProviderType.OPENAI_COMPAT, {"choices": [{"message": {"content": None, "refusal": "I will not"}}]}),
+    (ProviderType.OPENAI_COMPAT, {"choices": [{"message": {"content": "Wel"}, "finish_reason": "content_filter"}]}),
+    (ProviderType.ANTHROPIC, {"content": [{"type": "text", "text": "Wel"}], "stop_reason": "refusal"}),
+    (ProviderType.GEMINI, {"promptFeedback": {"blockReason": "SAFETY"}}),
+    (ProviderType.GEMINI, {"candidates": [{"finishReason": "SAFETY", "content": {"parts": [{"text": "Wel"}]}}]}),
+]
+
+
+@pytest.mark.parametrize(("refusing", "said"), REFUSALS)
+def test_a_model_that_refuses_leaves_a_draft_in_error_and_no_half_of_a_text(
+    configured: Configured, server: ModelServer, refusing: ProviderType, said: dict[str, Any]
+) -> None:
+    server.behaviour = saying(said)
+    error, draft = failure(configured(here=server.entry(refusing)))
+    assert (type(error), error.reason, error.message) == (
+        ProviderFailed,
+        "refused",
+        "the model of here refused to answer",
+    )
+    assert (draft.status, draft.content) == (DraftStatus.ERROR, None)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_said_about_a_refused_key_is_not_repeated(
+    configured: Configured, server: ModelServer, kind: ProviderType, status: int
+) -> None:
+    server.behaviour = saying({"error": {"message": "Incorrect API key provided: sk-ab***yz"}}, status)
+    error, _ = failure(configured(here=server.entry(kind, api_key="sk-0123456789")))
+    assert (error.message, error.hint.count("sk-")) == (f"here refused its key ({status})", 0)
+
+
+def test_a_connection_that_nobody_takes_does_not_keep_anybody_waiting(configured: Configured) -> None:
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        rooms = configured(here={"type": "openai_compat", "model": MODEL, "base_url": url})
+        error, _ = failure(with_options(rooms, timeout_seconds=1))
+        assert type(error) is ProviderTimeout
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name == "provider-call"], 8)
 
 
 def test_a_provider_that_is_not_there_is_unreachable(configured: Configured, kind: ProviderType) -> None:
@@ -414,17 +454,17 @@ def test_a_look_up_that_hangs_does_not_keep_anybody_waiting(
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     began = time.monotonic()
-    error, _ = failure(configured(here=server.entry(ProviderType.OPENAI_COMPAT)))
+    error, _ = failure(with_options(configured(here=server.entry(ProviderType.OPENAI_COMPAT)), timeout_seconds=1))
     over.set()
     assert type(error) is ProviderTimeout
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("wrong", ["hangs", "drips"])
 def test_a_call_that_was_left_ends_with_its_connection(configured: Configured, server: ModelServer, wrong: str) -> None:
     server.behaviour = FAILURES[wrong][0]
-    failure(configured(here=server.entry(ProviderType.OPENAI_COMPAT)))
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "provider-call"], 2)
+    failure(with_options(configured(here=server.entry(ProviderType.OPENAI_COMPAT)), timeout_seconds=1))
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "provider-call"], 8)
 
 
 def test_who_is_not_waited_for_any_more_is_called_off_at_once(configured: Configured, server: ModelServer) -> None:
@@ -433,10 +473,10 @@ def test_who_is_not_waited_for_any_more_is_called_off_at_once(configured: Config
     began = time.monotonic()
     with pytest.raises(ProviderCancelled) as cancelled:
         rooms.providers.generate(ALICE, "sweep", called_off=lambda: bool(server.asked))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     draft = rooms.approval.draft(str(cancelled.value.draft_id))
     assert (draft.status, draft.error) == (DraftStatus.ERROR, "The generation was called off.")
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "provider-call"], 2)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "provider-call"], 8)
 
 
 def test_an_interrupt_leaves_a_draft_that_says_so(configured: Configured, server: ModelServer) -> None:
@@ -480,7 +520,7 @@ def test_no_transaction_is_open_while_a_provider_is_asked(configured: Configured
     draft = rooms.providers.generate(ALICE, "sweep")
     (waiting,) = seen
     assert (waiting.id, waiting.version, waiting.content) == (draft.id, 1, None)
-    assert waiting.error == "here has not answered yet; after 1 s it never will"
+    assert waiting.error == "here has not answered yet; after 10 s it never will"
 
 
 def test_a_draft_that_was_decided_meanwhile_is_not_overwritten(configured: Configured, server: ModelServer) -> None:

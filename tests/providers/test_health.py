@@ -92,7 +92,7 @@ def test_a_server_without_a_list_of_models_is_degraded(configured: Configured, s
 def test_all_are_asked_at_once_and_none_is_waited_for_longer_than_its_time(
     configured: Configured, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "HEALTH_SECONDS", 1)
+    monkeypatch.setattr(service, "HEALTH_SECONDS", 2)
     server.behaviour = hang
     with model_server() as dripping, model_server() as well_running:
         dripping.behaviour = drip
@@ -105,9 +105,9 @@ def test_all_are_asked_at_once_and_none_is_waited_for_longer_than_its_time(
             adapter()  # the first import of a library takes its time
         began = time.monotonic()
         found = rooms.providers.health()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 6
     assert [(each.status.value, each.reason) for each in found] == [("down", "slow")] * 4 + [("ok", "ok")]
-    assert service.HEALTH_SECONDS == 1
+    assert service.HEALTH_SECONDS == 2
 
 
 def test_five_seconds_are_what_a_provider_has() -> None:

@@ -24,14 +24,14 @@ KEY = "sk-planted-0123456789abcdef"
 
 @pytest.fixture
 def served(workspace: Path, server: ModelServer) -> Iterator[Served]:
-    """A workspace with two providers, served; a provider has one second."""
+    """A workspace with two providers, served."""
     with closing(Interlock.at(workspace)) as house:
         entries = {
             "here": server.entry(ProviderType.OPENAI_COMPAT, api_key=KEY),
             "there": {"type": "gemini", "model": "g", "base_url": "http://127.0.0.1:9"},
         }
         write(house.layout, {"active": "here", "providers": entries})
-        options = replace(house.settings.providers, timeout_seconds=1)
+        options = replace(house.settings.providers, timeout_seconds=10)
         with serving(replace(house, settings=replace(house.settings, providers=options))) as made:
             yield made
 
@@ -110,6 +110,8 @@ def test_a_failure_has_its_status_and_names_the_draft_in_error(
     served: Served, server: ModelServer, status: int, code: str, answered: int
 ) -> None:
     server.behaviour = saying({"error": {"message": f"no, {KEY}"}}, status, Retry_After="7") if status else hang
+    if not status:
+        served.house.providers.options = replace(served.house.providers.options, timeout_seconds=1)
     problem = told(failed := served.client().post("/ops/generate", json={"prompt": "sweep"}), answered, code)
     (draft,) = served.client().get("/ops/drafts", params={"status": "error"}).json()
     assert draft["id"] in problem["hint"]

@@ -19,7 +19,7 @@ from interlock.providers.models import ProviderType
 from interlock.providers.secrets import without, without_whole
 from tests.cli.door import PROGRAM, call, environment
 from tests.conftest import ALICE, until
-from tests.providers.conftest import Configured, events, inside, processes
+from tests.providers.conftest import Configured, events, inside, processes, with_options
 from tests.providers.model_server import (
     KEY_HEADERS,
     Asking,
@@ -110,7 +110,7 @@ def loud(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> p
     for name in ("", "openai", "anthropic", "google_genai", "httpx2", "httpcore2", "interlock"):
         caplog.set_level(logging.DEBUG, logger=name)
     monkeypatch.setenv("A_KEY", IN_THE_ENVIRONMENT)
-    monkeypatch.setattr(service, "HEALTH_SECONDS", 1)
+    monkeypatch.setattr(service, "HEALTH_SECONDS", 2)
     monkeypatch.setattr(service, "_HEALTH_HOLDS_SECONDS", 0.0)
     return caplog
 
@@ -129,6 +129,7 @@ def test_a_key_is_in_no_file_event_error_or_log_whatever_a_provider_does(
         server.behaviour = behaviour
         key = "${A_KEY}" if where == "environment" else IN_THE_FILE
         rooms = configured(here=server.entry(kind, api_key=key))
+        rooms = with_options(rooms, timeout_seconds=1) if behaviour is hang else rooms
         said = [caught(partial(rooms.providers.generate, ALICE, "sweep")), caught(rooms.providers.health)]
         used = IN_THE_ENVIRONMENT if where == "environment" else IN_THE_FILE
         assert used in str(server.asked[0].headers), "the key was there to leak"

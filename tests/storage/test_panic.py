@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from interlock.access.errors import Frozen, HumanNeeded, NotFrozen, ReasonBlank, RoleNeeded
-from interlock.access.models import Actor, NewToken, Principal, PrincipalKind, Role
+from interlock.access.models import Actor, NewToken, Panic, Principal, PrincipalKind, Role
 from interlock.access.service import Access
 from interlock.app import Interlock
 from interlock.approval.models import Work
@@ -470,7 +470,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def _writers(place: Place, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+def _writers(place: Place, count: int) -> Generator[list[subprocess.Popen[str]]]:
     script = (sys.executable, "-m", "tests.storage.panic_writer", str(place.root), place.address)
     started = [
         subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(count)
@@ -540,10 +540,14 @@ def test_panic_waits_for_who_is_writing_and_who_comes_later_waits_for_panic(plac
     assert kinds[-1] == "panic.raised"
 
 
+def _stop(house: Interlock) -> Panic:
+    return house.access.raise_panic(ALICE, role=Role.ADMIN, reason="stop")
+
+
 def test_two_who_raise_it_at_the_same_moment_do_not_lock_each_other_out(place: Place) -> None:
     houses = [place.house() for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        raised = list(pool.map(lambda house: house.access.raise_panic(ALICE, role=Role.ADMIN, reason="stop"), houses))
+        raised = list(pool.map(_stop, houses))
     assert len(set(raised)) == 1
     assert StoredLog(houses[0].database).size() == 1
 

@@ -58,6 +58,10 @@ class Buckets:
                 self._known.popitem(last=False)
         return self._decision(level, allowed=allowed)
 
+    def __len__(self) -> int:
+        """Count the keys that are remembered."""
+        return len(self._known)
+
     def look(self, key: str) -> Decision:
         """Say what `take` would, and take nothing."""
         with self._lock:

@@ -55,6 +55,8 @@ class Links:
     wrote: Callable[[], None]
     """Brings the windows up to date."""
     seal: Callable[[], int]
+    sealing: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    """Seals beside the work, not behind every commit."""
     sign: Callable[[], None]
     """Signs the log as it is."""
 
@@ -125,6 +127,11 @@ class Worker:
 
     def work(self) -> int:
         """Claim and carry out runs until told to stop; returns how many were carried out."""
+        with self.links.sealing():
+            self._work()
+        return self.carried_out
+
+    def _work(self) -> None:
         self._do_aside(self.tidy)
         rescuer = Rescuer(me=self.me)
         idle = False
@@ -137,7 +144,6 @@ class Worker:
                 _LOG.warning("the database does not answer, trying again: %s", error.message)
                 self.stopping.wait(_AWAY_SECONDS)
         self._leave()
-        return self.carried_out
 
     def _turns(self, rescuer: Rescuer) -> bool:
         """Work until told to stop (False), or until nothing is left to do (True)."""
@@ -284,7 +290,7 @@ class Worker:
         if self._dirty.is_set():
             self._dirty.clear()
             self._unsigned = True
-            self.links.wrote()
+            self._show()
         if self._unsigned and time.monotonic() >= self._sign_at:
             self._unsigned = False
             self._sign_at = time.monotonic() + _SIGN_SECONDS
@@ -312,8 +318,12 @@ class Worker:
                     self.bench.runs.renew(self.me.id)
         self._aside.shutdown()
         with contextlib.suppress(Unreachable):
-            self.links.wrote()
+            self._show()
             self.links.sign()
+
+    def _show(self) -> None:
+        self.links.seal()  # windows show what is sealed
+        self.links.wrote()
 
 
 def _sweep(run_marker: str) -> None:

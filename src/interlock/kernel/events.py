@@ -7,7 +7,7 @@ a leaf of the evidence log: the canonical JSON of `correlation_id key kind paylo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from interlock.kernel.canonical import Json, canonical, check
@@ -39,7 +39,7 @@ class Event:
 
     def payload(self) -> dict[str, Json]:
         """Return the fields that the kind adds."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in {"subject", "key"}}
+        return {name: value for name, value in vars(self).items() if name not in {"subject", "key"}}
 
 
 Emit = Callable[[Event], None]

@@ -107,8 +107,7 @@ def _kept_key(where: str, old: ProviderEntry | None, after: ProviderEntry) -> st
             f"{where}.api_key is {HIDDEN}, which stands for the key that is there, and none is",
             hint="give the key as ${NAME}, or null",
         )
-    moved = old.type is not after.type or _origin(old.address) != _origin(after.address)
-    if moved:
+    if _origin(old.address) != _origin(after.address):
         # Whoever may set an address, and not see a key, could else have the key sent to an address of theirs.
         raise ConfigurationInvalid(
             f"{where} would be at another address, and its key is not sent there unasked",

@@ -147,6 +147,10 @@ class Database(Protocol):
         """Give every committed event its place in the tree; returns how many were still waiting."""
         ...
 
+    def sealing(self) -> AbstractContextManager[None]:
+        """Seal in the background as long as the block lasts, not behind every commit: for a process that lives long."""
+        ...
+
     def listen(self) -> AbstractContextManager[Waiter]:
         """Listen for `Transaction.wake` of every process that uses this database."""
         ...

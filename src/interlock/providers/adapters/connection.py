@@ -127,7 +127,6 @@ class _Wire(httpx2.BaseTransport):
                 raise ProviderFailed(
                     f"{self._target.name} answered more than {self._call.max_response_bytes} bytes", reason="too_large"
                 )
-            self._call.remaining()
         return bytes(data)
 
     def _judge(self, status: int, headers: Mapping[str, str], data: bytes) -> None:

@@ -6,17 +6,18 @@ import re
 import select
 import socket
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from interlock.access.models import Actor
-from interlock.evidence.tree import Frontier, leaf_hash
+from interlock.evidence.tree import Frontier
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Leaf
@@ -30,17 +31,25 @@ from interlock.storage.errors import (
     DatabaseUnreachable,
     StorageFull,
 )
+from interlock.storage.postgres.sequencer import SEAL_BATCH, Connection, Sequencer, seal_batch
 
 _DIALECT = "postgres"
 _CHANNEL = "interlock_ready"
 _MIGRATION_LOCK = 0x494C4B01
-_SEQUENCER_LOCK = 0x494C4B02
-_SEAL_BATCH = 1_000
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 10
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
-Connection = psycopg.Connection[dict[str, Any]]
+_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms"
+_WRITING = f"BEGIN; {_CLOCK}"
+_LIGHT = f"BEGIN; SET LOCAL synchronous_commit = off; {_CLOCK}"
+_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_CLOCK}"
+_TELL = (
+    "WITH told AS (INSERT INTO event (kind, subject, time_ms, leaf) VALUES (%s, %s, %s, %s) RETURNING event_id)"
+    " INSERT INTO event_unsealed SELECT event_id FROM told"
+)
+
+Cursor = psycopg.Cursor[dict[str, Any]]
 
 
 class PostgresDatabase:
@@ -59,6 +68,7 @@ class PostgresDatabase:
         self._opened: list[Connection] = []
         self._lock = threading.Lock()
         self._checked = False
+        self._sequencer: Sequencer | None = None
 
     def create(self, origin: str) -> bool:
         """Make the tables, or upgrade them; returns False where they were there. `origin` names the evidence log."""
@@ -75,51 +85,50 @@ class PostgresDatabase:
         Refused while panic is on, unless `calming`: having read the table of panic holds it shared until the end, and
         who raises panic takes it exclusively.
         """
-        with self._translated():
-            connection = self._connection()
-            with connection.transaction():
-                transaction = self._transaction(connection, actor)
-                if not calming:
-                    transaction.thawed()
-                yield transaction
-                transaction.conclude()
-                if transaction.leaves:
-                    _append(connection, transaction.leaves)
+        with self._open(_WRITING, actor) as transaction:
+            if not calming:
+                transaction.thawed()
+            yield transaction
+            transaction.conclude()
         # It is committed: what fails from here on must not look as if it were not, or it would be done again.
         with suppress(psycopg.Error, InterlockError):
             if transaction.wakes:
-                connection.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
-            if transaction.leaves and self.seal_after_commit:
-                self.seal()
+                self._connection().execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
+            if transaction.leaves:
+                self._see_sealed()
 
     @contextmanager
     def light(self) -> Generator[Transaction]:
         """Open a transaction for heartbeats and output lines: its commit does not wait for the disk."""
-        with self._translated():
-            connection = self._connection()
-            with connection.transaction():
-                connection.execute("SET LOCAL synchronous_commit = off")
-                yield self._transaction(connection, None)
+        with self._open(_LIGHT, None) as transaction:
+            yield transaction
 
     @contextmanager
     def read(self) -> Generator[Transaction]:
         """Open a transaction that sees one consistent state and changes nothing."""
-        with self._translated():
-            connection = self._connection()
-            with connection.transaction():
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                yield self._transaction(connection, None)
+        with self._open(_READING, None) as transaction:
+            yield transaction
 
     def seal(self) -> int:
-        """Give every committed event its place in the tree, unless another sequencer is at it."""
+        """Give every committed event its place in the tree, in turn with other sequencers."""
         sealed = 0
         with self._translated():
             connection = self._connection()
             while True:
-                batch = _seal_batch(connection)
+                batch = seal_batch(connection)
                 sealed += batch
-                if batch < _SEAL_BATCH:
+                if batch < SEAL_BATCH:
                     return sealed
+
+    @contextmanager
+    def sealing(self) -> Generator[None]:
+        """Seal in the background as long as the block lasts, not behind every commit: for a process that lives long."""
+        self._sequencer = sequencer = Sequencer(self.seal, self._hang_up)
+        try:
+            yield
+        finally:
+            self._sequencer = None
+            sequencer.end()
 
     @contextmanager
     def listen(self) -> Generator[Listener]:
@@ -139,9 +148,35 @@ class PostgresDatabase:
             self._opened.clear()
         self._local = threading.local()
 
-    def _transaction(self, connection: Connection, actor: Actor | None) -> Transaction:
-        execute = _executor(connection)
-        return Transaction(execute, queries(_DIALECT), self._now or _server_clock(connection), actor)
+    @contextmanager
+    def _open(self, begin: LiteralString, actor: Actor | None) -> Generator[Transaction]:
+        try:
+            cursor = self._idle_connection().cursor()
+            try:
+                server_now = _begin(cursor, begin)
+                now = self._now or (lambda: server_now)
+                transaction = Transaction(_executor(cursor), queries(_DIALECT), now, actor)
+                yield transaction
+                _append(cursor, transaction.leaves)
+                _commit(cursor)
+            except BaseException:
+                _roll_back(cursor)
+                raise
+        except psycopg.Error as error:
+            raise _translate(error) from error
+
+    def _see_sealed(self) -> None:
+        """Have what was just committed sealed: by the sequencer, if there is one in this process."""
+        if self._sequencer is not None:
+            self._sequencer.tell()
+        elif self.seal_after_commit:
+            self.seal()
+
+    def _idle_connection(self) -> Connection:
+        connection = self._connection()
+        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            raise RuntimeError("this thread is inside a transaction already")
+        return connection
 
     def _connection(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
@@ -154,6 +189,12 @@ class PostgresDatabase:
         self._local.connection = connection
         return connection
 
+    def _hang_up(self) -> None:
+        """Close this thread's connection."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+
     def _connect(self) -> Connection:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
@@ -162,6 +203,8 @@ class PostgresDatabase:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
         connection.execute("SET enable_seqscan = off")
+        # What is written is decided on what is there when a lock is had, not on what was there when it was asked for.
+        connection.execute("SET default_transaction_isolation = 'read committed'")
         with self._lock:
             self._opened = [known for known in self._opened if not known.closed] + [connection]
         return connection
@@ -260,71 +303,52 @@ def _adapted(statement: str) -> LiteralString:
     return cast("LiteralString", _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")))
 
 
-def _executor(connection: Connection) -> Execute:
+def _executor(cursor: Cursor) -> Execute:
     def execute(statement: str, values: Mapping[str, Value]) -> tuple[list[Row], int]:
-        cursor = connection.execute(_adapted(statement), values)
+        cursor.execute(_adapted(statement), values)
         told = cursor.pgresult  # asking `cursor.description` would build an object for each of 30 columns
-        rows: Sequence[Row] = cursor.fetchall() if told is not None and told.nfields else []
-        return list(rows), cursor.rowcount
+        rows: list[Row] = [*cursor.fetchall()] if told is not None and told.nfields else []
+        return rows, cursor.rowcount
 
     return execute
 
 
-def _server_clock(connection: Connection) -> Clock:
-    """Return a clock that asks the server once and keeps to it for the transaction."""
-    known: list[int] = []
-
-    def now() -> int:
-        if not known:
-            row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms").fetchone()
-            known.append(row["ms"] if row else 0)
-        return known[0]
-
-    return now
+def _begin(cursor: Cursor, begin: LiteralString) -> int:
+    """Open a transaction and return the server's time, in one round trip."""
+    cursor.execute(begin)
+    while cursor.nextset():
+        pass
+    row = cursor.fetchone()
+    return row["ms"] if row else 0
 
 
-def _append(connection: Connection, leaves: list[Leaf]) -> None:
+def _commit(cursor: Cursor) -> None:
+    cursor.execute("COMMIT")
+    if cursor.statusmessage != "COMMIT":  # the server rolls back, and calls that an answer, after a failed statement
+        raise DatabaseFailed("nothing was changed: a statement had failed before")
+
+
+def _roll_back(cursor: Cursor) -> None:
+    """Undo everything; a connection that can not is closed, and then the server does it."""
+    try:
+        cursor.execute("ROLLBACK")
+    except psycopg.Error:
+        cursor.connection.close()
+
+
+def _append(cursor: Cursor, leaves: list[Leaf]) -> None:
     """Insert events and their places in the waiting room; the sequencer gives them their index."""
-    for leaf in leaves:
-        if leaf.key is not None:
-            done = connection.execute("INSERT INTO event_key VALUES (%s) ON CONFLICT DO NOTHING", (leaf.key,))
-            if done.rowcount == 0:
-                continue
-        connection.execute(
-            "WITH told AS (INSERT INTO event (kind, subject, time_ms, leaf) VALUES (%s, %s, %s, %s) RETURNING event_id)"
-            " INSERT INTO event_unsealed SELECT event_id FROM told",
-            (leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8")),
-        )
+    fresh = [
+        (leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8"))
+        for leaf in leaves
+        if leaf.key is None or _is_new(cursor, leaf.key)
+    ]
+    if len(fresh) == 1:
+        cursor.execute(_TELL, fresh[0])
+    elif fresh:
+        cursor.executemany(_TELL, fresh)
 
 
-def _seal_batch(connection: Connection) -> int:
-    """Seal up to 1,000 events; 0 when another sequencer holds the lock or nothing waits."""
-    with connection.transaction():
-        taken = connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", (_SEQUENCER_LOCK,)).fetchone()
-        if not (taken and taken["mine"]):
-            return 0
-        waiting = connection.execute(
-            # Written so that no plan made while the tables were small can scan them when they are large.
-            "WITH batch AS (DELETE FROM event_unsealed WHERE event_id = ANY (ARRAY"
-            " (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s)) RETURNING event_id)"
-            " SELECT event_id, (SELECT leaf FROM event WHERE event.event_id = batch.event_id) AS leaf"
-            " FROM batch ORDER BY event_id",
-            (_SEAL_BATCH,),
-        ).fetchall()
-        if not waiting:
-            return 0
-        state = connection.execute("SELECT frontier FROM log_state").fetchone()
-        if state is None:
-            raise DatabaseDamaged("the log's state is gone from the database")
-        frontier = Frontier.decode(bytes(state["frontier"]))
-        hashes = [leaf_hash(row["leaf"].encode("utf-8")) for row in waiting]
-        connection.execute(
-            "INSERT INTO leaf SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[])",
-            (
-                list(range(frontier.size, frontier.size + len(waiting))),
-                [row["event_id"] for row in waiting],
-                hashes,
-            ),
-        )
-        connection.execute("UPDATE log_state SET frontier = %s", (frontier.extend(hashes).encode(),))
-        return len(waiting)
+def _is_new(cursor: Cursor, key: str) -> bool:
+    cursor.execute("INSERT INTO event_key VALUES (%s) ON CONFLICT DO NOTHING", (key,))
+    return cursor.rowcount == 1

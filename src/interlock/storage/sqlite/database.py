@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from interlock.storage.sqlite.reading import APPLICATION_ID, open_reading, patie
 from interlock.storage.sqlite.wake import Doorbell, ring
 
 _DIALECT = "sqlite"
+
+_Known = tuple[bytes, Frontier]
+"""The log's end as it is stored, and what that means."""
 
 
 class SqliteDatabase:
@@ -63,7 +66,7 @@ class SqliteDatabase:
         Refused while panic is on, unless `calming`; who holds the write lock sees whether it is.
         """
         connection = self._connection("full")
-        with self._translated():
+        try:
             _begin(connection)
             transaction = Transaction(_executor(connection), queries(_DIALECT), self._now, actor)
             try:
@@ -72,12 +75,15 @@ class SqliteDatabase:
                 yield transaction
                 transaction.conclude()
                 if transaction.leaves:
-                    _append(connection, transaction.leaves)
+                    known: _Known | None = getattr(self._local, "log", None)
+                    self._local.log = _append(connection, transaction.leaves, known)
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
                 raise
+        except sqlite3.Error as error:  # said here, not by `_translated`: the queue's speed depends on this road
+            raise translate(error, str(self.path)) from error
         if transaction.wakes and self._wake_folder is not None:
             with suppress(OSError):  # it is committed; who was not woken looks by himself in a second
                 ring(self._wake_folder)
@@ -110,6 +116,10 @@ class SqliteDatabase:
     def seal(self) -> int:
         """Do nothing: here an event has its place in the tree from the moment that it is written."""
         return 0
+
+    def sealing(self) -> AbstractContextManager[None]:
+        """Do nothing, for the same reason."""
+        return nullcontext()
 
     @contextmanager
     def listen(self) -> Generator[Doorbell]:
@@ -266,7 +276,10 @@ def _statements(script: str) -> Iterator[str]:
 
 def _begin(connection: sqlite3.Connection) -> None:
     """Take the write lock."""
-    patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
 
 
 def _begin_reading(connection: sqlite3.Connection) -> None:
@@ -288,9 +301,13 @@ def _executor(connection: sqlite3.Connection) -> Execute:
     return execute
 
 
-def _append(connection: sqlite3.Connection, leaves: list[Leaf]) -> None:
-    """Write events at the end of the log, with index and frontier: the write lock that is held is the order."""
-    frontier = Frontier.decode(connection.execute("SELECT frontier FROM log_state").fetchone()[0])
+def _append(connection: sqlite3.Connection, leaves: list[Leaf], known: _Known | None) -> _Known:
+    """Write events at the end of the log, with index and frontier: the write lock that is held is the order.
+
+    `known` is the log's end as this thread left it, which saves reading it where nobody else wrote since.
+    """
+    stored: bytes = connection.execute("SELECT frontier FROM log_state").fetchone()[0]
+    frontier = known[1] if known is not None and known[0] == stored else Frontier.decode(stored)
     for leaf in leaves:
         if leaf.key is not None:
             done = connection.execute(
@@ -304,4 +321,6 @@ def _append(connection: sqlite3.Connection, leaves: list[Leaf]) -> None:
             (frontier.size, leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8"), hashed),
         )
         frontier = frontier.append(hashed)
-    connection.execute("UPDATE log_state SET frontier = ?", (frontier.encode(),))
+    stored = frontier.encode()
+    connection.execute("UPDATE log_state SET frontier = ?", (stored,))
+    return stored, frontier

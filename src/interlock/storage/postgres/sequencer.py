@@ -1,0 +1,93 @@
+"""Sealing on PostgreSQL: the sequencer gives committed events their places in the tree, one sequencer at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+
+from interlock.evidence.tree import Frontier, leaf_hash
+from interlock.kernel.errors import InterlockError
+from interlock.storage.errors import DatabaseDamaged
+
+SEAL_BATCH = 1_000
+_LOCK = 0x494C4B02
+_GATHERING_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+def seal_batch(connection: Connection) -> int:
+    """Seal up to 1,000 events; 0 when nothing waits, or when another sequencer did not end its turn in a second."""
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '1s'")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            return _seal(connection)
+    except pg.LockNotAvailable:
+        return 0
+
+
+def _seal(connection: Connection) -> int:
+    waiting = connection.execute(
+        # Written so that no plan made while the tables were small can scan them when they are large.
+        "WITH batch AS (DELETE FROM event_unsealed WHERE event_id = ANY (ARRAY"
+        " (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s)) RETURNING event_id)"
+        " SELECT event_id, (SELECT leaf FROM event WHERE event.event_id = batch.event_id) AS leaf"
+        " FROM batch ORDER BY event_id",
+        (SEAL_BATCH,),
+    ).fetchall()
+    if not waiting:
+        return 0
+    state = connection.execute("SELECT frontier FROM log_state").fetchone()
+    if state is None:
+        raise DatabaseDamaged("the log's state is gone from the database")
+    frontier = Frontier.decode(bytes(state["frontier"]))
+    hashes = [leaf_hash(row["leaf"].encode("utf-8")) for row in waiting]
+    connection.execute(
+        "INSERT INTO leaf SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[])",
+        (
+            list(range(frontier.size, frontier.size + len(waiting))),
+            [row["event_id"] for row in waiting],
+            hashes,
+        ),
+    )
+    connection.execute("UPDATE log_state SET frontier = %s", (frontier.extend(hashes).encode(),))
+    return len(waiting)
+
+
+class Sequencer:
+    """Seals beside the work of a process that lives long: at once after a commit, then what gathers in 50 ms."""
+
+    def __init__(self, seal: Callable[[], int], hang_up: Callable[[], None]) -> None:
+        self._seal = seal
+        self._hang_up = hang_up
+        self._told, self._ending = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="sequencer", daemon=True)
+        self._thread.start()
+
+    def tell(self) -> None:
+        """Say that something was committed."""
+        self._told.set()
+
+    def end(self) -> None:
+        """Seal what is left, and stop."""
+        self._ending.set()
+        self._told.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        ending = False
+        while not ending:
+            self._told.wait(_LOOK_SECONDS)  # somebody may have committed who could not seal any more
+            self._told.clear()
+            ending = self._ending.is_set()
+            with suppress(InterlockError):
+                if self._seal():
+                    self._ending.wait(_GATHERING_SECONDS)
+        self._hang_up()
