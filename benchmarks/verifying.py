@@ -101,7 +101,14 @@ def _ledger(entries: int) -> tuple[Frontier, list[bytes]]:
 def _leaf(number: int) -> bytes:
     subject = f"ORCH-{number}"
     event = (
-        ItemRescued(subject=subject, fence=number, attempt=1, reason="lease_expired", lost_owner="worker-01ARZ3NDEK")
+        ItemRescued(
+            subject=subject,
+            fence=number,
+            attempt=1,
+            reason="lease_expired",
+            lost_owner="worker-01ARZ3NDEK",
+            not_before_ms=None,
+        )
         if number % 2
         else ItemReleased(subject=subject, fence=number)
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interlock.access.local import local_principal
-from interlock.access.models import Actor
+from interlock.access.models import Actor, NewToken, Principal, PrincipalKind, Role
 from interlock.app import Interlock
 from interlock.approval.models import Work
 from interlock.queue import markdown
@@ -48,6 +48,7 @@ def live(root: Path, outside: Path) -> Lived:
         _run(house, lived, name, Work())
     lived.ids["to revoke"] = house.approval.approve(ME, house.approval.create(ME, "regretted").id).id
     _queue(house, lived)
+    _access(house, lived)
     _write_evidence(house, outside)
     house.windows.catch_up(ME)
     house.database.close()
@@ -80,6 +81,12 @@ def _queue(house: Interlock, lived: Lived) -> None:
         rows = list(as_rows(queue))
     empty = markdown.read(house.layout.markdown_queue)
     (lived.outside / "QUEUE.md").write_bytes(markdown.rendered(empty, rows, banner=False))
+
+
+def _access(house: Interlock, lived: Lived) -> None:
+    for name in ("to rotate", "to take back"):
+        new = NewToken(name="ci", principal=Principal(PrincipalKind.SERVICE, "ci"), role=Role.OPERATOR)
+        lived.ids[f"token {name}"] = house.access.create(ME, new, role=Role.ADMIN).token.id
 
 
 def _write_evidence(house: Interlock, outside: Path) -> None:

@@ -23,6 +23,8 @@ TAKES: dict[tuple[str, ...], str] = {
     ("run", "cancel"): "r",
     ("run", "retry"): "r",
     ("run", "wait"): "r",
+    ("token", "rotate"): "t",
+    ("token", "revoke"): "t",
     ("queue", "show"): "ORCH",
     ("queue", "cancel"): "ORCH",
     ("queue", "replan"): "ORCH",
@@ -47,7 +49,7 @@ MORE: dict[tuple[str, ...], list[str]] = {
 def hostile(prefix: str, real: str) -> list[str]:
     """Return what looks like the id of something real, and is not."""
     ulid = real.partition("_")[2]
-    folder = {"d": "drafts", "a": "approved", "r": "runs"}[prefix]
+    folder = {"d": "drafts", "a": "approved", "r": "runs", "t": "tokens"}[prefix]
     return [
         "",
         " ",
@@ -98,7 +100,7 @@ def test_a_hostile_id_is_refused_and_nothing_is_written(
     lived: Lived, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     ask, prefix = Door(lived.root, capsys), TAKES[words]
-    real = {"d": lived["open"], "a": lived["done: approved"], "r": lived["done"]}[prefix]
+    real = {"d": lived["open"], "a": lived["done: approved"], "r": lived["done"], "t": lived["token to rotate"]}[prefix]
     before, entries = files(lived.root), ask.log_size()
     for wrong in hostile(prefix, real):
         answered = ask(*words, wrong, *MORE.get(words, []))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.queue import reports
+from interlock.queue import markdown, reports
 from tests.cli.door import Door, environment
 from tests.cli.stores import LINK, LOG, OPS, QUEUE, Ops, Quick, Store, document, one_line, row, whole
 
@@ -262,6 +262,21 @@ def test_of_a_window_the_database_is_asked(ops: Ops, window: Path) -> None:
     assert ops("workers").out == "workers: none\n"
 
 
+def test_a_window_is_known_by_its_first_lines(ops: Ops, window: Path) -> None:
+    """However many rows there are, and whatever happened to them, the database answers."""
+    with window.open("ab") as file:
+        file.truncate(40_000_000)
+    assert ops("status", seconds=5).out.startswith("summary PENDING=2 ")
+    one_line(ops("--queue", str(window), "status"), 1, "40000000 bytes")
+
+
+def test_a_queue_that_only_speaks_of_a_window_owns_its_rows(ops: Ops) -> None:
+    banner = markdown.BANNER.decode()
+    (ops.root / QUEUE).write_bytes(document([row("ORCH-001", task=banner.replace("|", "/"))]) + banner.encode() + b"\n")
+    assert ops("status").out.startswith("summary PENDING=1 ")
+    assert ops("cancel", "--id", "ORCH-001").out == "ORCH-001 -> BLOCKED\n"
+
+
 def test_a_window_is_not_written_by_its_name(ops: Ops, window: Path) -> None:
     before = window.read_bytes()
     for words in (["cancel", "--id", "ORCH-001"], ["replan", "--id", "ORCH-001", "--notes", "x"]):
@@ -358,13 +373,13 @@ def test_status_and_workers_import_next_to_nothing(workspace: Path, words: list[
     """They run every two seconds on somebody's screen: every import is felt, and none comes back unnoticed."""
     Store("markdown", workspace).fill(row("ORCH-001", "IN_PROGRESS"))
     Store("sqlite", workspace).fill(row("ORCH-001", "IN_PROGRESS"))
-    markdown, by_sqlite = imported(workspace, *words)
-    assert {name for name in markdown if name.startswith("interlock")} == LIGHT
-    assert not markdown & (HEAVY | {"sqlite3"})
+    file, by_sqlite = imported(workspace, *words)
+    assert {name for name in file if name.startswith("interlock")} == LIGHT
+    assert not file & (HEAVY | {"sqlite3"})
     database, _ = imported(workspace, "--db", LINK, *words)
     assert {name for name in database if name.startswith("interlock")} == LIGHT | FOR_SQLITE
     assert not database & (HEAVY - by_sqlite)
-    assert database - markdown - FOR_SQLITE <= by_sqlite | {"stat"}
+    assert database - file - FOR_SQLITE <= by_sqlite | {"stat"}
 
 
 def test_of_a_window_they_import_no_more_than_of_the_database(ops: Ops, window: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,16 @@ def test_the_first_change_of_it_upgrades_it(ask: Door, tmp_path: Path) -> None:
     assert ask.json("queue", "add", "--task", "t", "--success-criteria", "s", "--db", str(path))["id"] == "ORCH-006"
 
 
+def test_a_command_that_looked_before_it_upgraded_sees_what_it_did(ask: Door, tmp_path: Path) -> None:
+    """What it looked at was a picture of the coming database; what follows is the database."""
+    path = tmp_path / "queue.db"
+    seed_database(path, *ROWS)
+    assert ask("queue", "retry", "--status", "FAILED", "--yes", "--db", str(path)).out.startswith("done: matched=1 ")
+    with closing(sqlite3.connect(path)) as connection:
+        history = connection.execute("SELECT item_id, event_type FROM queue_events ORDER BY event_id").fetchall()
+    assert history == [*((each["id"], "added") for each in ROWS), ("ORCH-004", "retried")]
+
+
 def test_looking_at_a_database_leaves_nothing_behind(ask: Door, tmp_path: Path) -> None:
     ask("queue", "add", "--task", "t", "--success-criteria", "s")
     (tmp_path / "copy").mkdir()
@@ -301,7 +313,17 @@ def test_the_variables_of_cron_jobs_name_queue_database_and_log(
     assert ask("queue", "consistency-check").out == "consistency ok total=5\n"
     assert "success_rate=100.00%" in ask("queue", "kpi").out
     monkeypatch.setenv("ORCH_KPI_MAX_STALE_IN_PROGRESS", "9")
-    assert ask("queue", "health").out.splitlines()[-1] == "HEALTH_OK"
+    told = ask("queue", "health").out.splitlines()
+    assert (told[0], told[-1]) == ("consistency ok total=5", "HEALTH_OK")
     assert ask("queue", "status").out.startswith("summary PENDING=0 IN_PROGRESS=0 ")
     assert files(ask.root) == before
     assert os.listdir(tmp_path / "logs") == []  # noqa: PTH208 - only names
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+def test_an_error_that_nobody_can_hear_is_still_an_exit_code(workspace: Path, where: str) -> None:
+    unheard = ("sh", "-c", f'exec "$@" {where}', "sh")
+    for words, code in ((["show", "ORCH-001"], 3), (["nope"], 2), (["cancel"], 2), (["status"], 0)):
+        assert call("queue", *words, at=workspace, prefix=unheard).code == code, words
+    assert call("queue", "status", at=workspace, prefix=("sh", "-c", 'exec "$@" >/dev/full', "sh")).code == 1
+    assert call("queue", "status", at=workspace, prefix=("sh", "-c", 'exec "$@" >&-', "sh")).code == 1

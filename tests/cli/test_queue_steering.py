@@ -280,7 +280,11 @@ from interlock.cli.main import main
 sys.exit(main(["queue", "rescue", "--stale-minutes", "5"]))
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ask.root, env=environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=ask.root,
+        env=environment(PYTHONUNBUFFERED=""),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as rescuer:
         assert rescuer.stdout is not None
         assert rescuer.stdout.readline() == "RESET ORCH-001\n"  # although its output is a pipe

@@ -33,6 +33,8 @@ def test_every_error_belongs_to_one_family_and_has_a_code_and_a_sentence() -> No
     load_everything()
     codes: dict[str, type[InterlockError]] = {}
     for kind in set(every(InterlockError)) - set(FAMILIES):
+        if "code" not in vars(kind) and kind.__subclasses__():
+            continue  # what several errors share; it is never raised itself
         assert issubclass(kind, FAMILIES), kind
         assert re.fullmatch(r"[a-z][a-z0-9_]*", kind.code), kind
         assert (kind.__doc__ or "").strip(), kind

@@ -24,7 +24,7 @@ from interlock.providers.errors import ProviderError, ProviderFailed, ProviderUn
 from interlock.providers.models import ProviderType, Target
 from tests.conftest import ALICE
 from tests.providers.conftest import OTHERS_KEYS, Configured
-from tests.providers.model_server import KEY_HEADERS, MODEL, ModelServer, model_server, saying, well
+from tests.providers.model_server import KEY_HEADERS, MODEL, PATHS, ModelServer, model_server, saying, well
 
 AMBIENT = {
     **{name: f"AMBIENT-{name}" for name in OTHERS_KEYS},
@@ -75,6 +75,7 @@ def test_nothing_of_the_environment_goes_along(
         assert (asked.headers["user-agent"], asked.headers["accept-encoding"]) == ("interlock", "identity")
         assert "AMBIENT" not in str(asked)
     assert len(server.asked) == 2
+    assert server.asked[0].path == PATHS[kind]
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

@@ -115,6 +115,8 @@ def test_a_failure_has_its_status_and_names_the_draft_in_error(
     problem = told(failed := served.client().post("/ops/generate", json={"prompt": "sweep"}), answered, code)
     (draft,) = served.client().get("/ops/drafts", params={"status": "error"}).json()
     assert draft["id"] in problem["hint"]
+    window = served.house.layout.ops / "drafts" / f"{draft['id']}.json"
+    assert json.loads(window.read_bytes())["error"] == problem["detail"]
     assert draft["error"] == problem["detail"]
     assert failed.headers.get("retry-after") == ("7" if status == 429 else None)
     assert KEY not in failed.text + json.dumps(draft)

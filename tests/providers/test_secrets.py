@@ -15,7 +15,7 @@ import pytest
 from interlock.app import Interlock
 from interlock.kernel.errors import InterlockError
 from interlock.providers import service
-from interlock.providers.models import ProviderType
+from interlock.providers.models import ProviderEntry, ProviderType, Target
 from interlock.providers.secrets import without, without_whole
 from tests.cli.door import PROGRAM, call, environment
 from tests.conftest import ALICE, until
@@ -179,6 +179,12 @@ def test_texts_lose_keys_and_their_larger_pieces() -> None:
     assert without("short sk", "sk") == "short [key]"
     assert without_whole("sk-1234567890123 ", "sk-1234567890123") == "[key] "
     assert without_whole("a 123456789012345 b", "123456789012345") == "a 123456789012345 b"
+
+
+def test_nothing_that_holds_a_key_shows_it_by_accident() -> None:
+    target = Target(name="here", type=ProviderType.GEMINI, model="m", address="https://x", key=IN_THE_FILE)
+    entry = ProviderEntry(type=ProviderType.GEMINI, model="m", api_key=IN_THE_FILE)
+    assert not leaks(repr(target) + str(entry))
 
 
 # --- at the door ------------------------------------------------------------------------------------------------------

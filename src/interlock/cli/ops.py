@@ -148,8 +148,8 @@ def _table(asked: Asked) -> Table | None:
     """Read the Markdown queue that is meant; None where the database answers, also in a window's place."""
     if asked.database:
         return None
-    table = markdown.read(asked.queue())
-    return None if asked.is_default() and markdown.is_window(table) else table
+    path = asked.queue()
+    return None if asked.is_default() and markdown.begins_as_window(path) else markdown.read(path)
 
 
 def _cells(table: Table) -> Iterator[Fields]:

@@ -48,6 +48,7 @@ BANNER = BANNER_START + b"; use `interlock queue`, a change made here is overwri
 
 _NAMED = 4
 """So many of the header's names tell a queue; the tools that share such files look at no more."""
+_LONG_LINE = 64 * 1024
 _PATIENCE_SECONDS = 30.0
 _SEPARATOR = re.compile(r":?-+:?")
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -145,6 +146,20 @@ def parse(path: Location, data: bytes) -> Table:
 def is_window(table: Table) -> bool:
     """Say whether the database renders this queue."""
     return any(map(_is_banner, table.lines[: table.header]))
+
+
+def begins_as_window(path: Location) -> bool:
+    """Say the same by a file's beginning alone; False also where it can not be read."""
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            while line := file.readline(_LONG_LINE):
+                if line.startswith(BANNER_START):
+                    return True
+                if _is_header(line.decode(errors="replace")):
+                    return False
+    except (OSError, ValueError):
+        pass  # `read` says what is wrong
+    return False
 
 
 def rendered(table: Table, rows: Iterable[Fields], *, banner: bool) -> bytes:

@@ -248,8 +248,12 @@ class SqliteDatabase:
 
 def _make_ours(connection: sqlite3.Connection, path: Path) -> None:
     """Switch a database to a write-ahead log, if it is ours, empty, or one that can be adopted."""
-    if schema(connection) == 0:
-        adoption.check(connection, str(path))
+    connection.execute("BEGIN")  # one look: another process may be adopting it in this moment
+    try:
+        if schema(connection) == 0:
+            adoption.check(connection, str(path))
+    finally:
+        connection.execute("ROLLBACK")
     connection.execute("PRAGMA journal_mode = WAL")
 
 
