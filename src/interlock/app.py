@@ -154,7 +154,7 @@ class Interlock:
     @contextmanager
     def queue(self, actor: Actor) -> Generator[Queue]:
         """Open the queue for writing. Which of its verbs panic freezes, each knows itself."""
-        with self.database.write(actor, calming=True) as transaction:
+        with self.database.write(actor, calming=None) as transaction:
             yield self._queue(transaction)
 
     @contextmanager
@@ -376,6 +376,7 @@ class Interlock:
             mirrors=self._mirrors,
             worktrees=Worktrees(self.layout.worktrees),
             state=self.layout.state,
+            windows=self.layout.ops,
             folder=self.layout.runs,
             options=RunOptions(
                 namespaces=options.namespaces,

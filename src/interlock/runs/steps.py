@@ -60,6 +60,8 @@ class Bench:
     worktrees: Worktrees
     state: Path
     """The workspace's state folder; hidden from agents."""
+    windows: Path
+    """The folder of the windows and of the providers' configuration; hidden from agents as well."""
     folder: Path
     """Private folders of runs under way."""
     options: RunOptions
@@ -395,7 +397,7 @@ class Execution:
             wall_clock_seconds=wall_clock_seconds,
             grace_seconds=options.grace_seconds,
             max_file_bytes=self._work.limits.disk_bytes + _ROOM_BYTES,
-            hidden_paths=(self.bench.state,),
+            hidden_paths=tuple(path for path in (self.bench.state, self.bench.windows) if path.is_dir()),
             writable_paths=(place, self._private / "home"),
             readonly_paths=(task, *options.visible),
             overlay_paths=overlays,

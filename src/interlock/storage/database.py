@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,13 +36,15 @@ class Transaction:
         self.now = now
         self.leaves: list[Leaf] = []
         self.wakes = False
+        self.look_for_panic: Callable[[], Row | None] = partial(self.one, "panic_get")
+        """Returns panic's row; a dialect that has read it already when it began puts that in this place."""
         self._thawed = False
 
     def thawed(self) -> None:
         """Make sure that no panic is on, and that none comes on before this transaction has ended; raises `Frozen`."""
         if self._thawed:
             return
-        panic = self.one("panic_get")
+        panic = self.look_for_panic()
         if panic is not None:
             since = to_text(panic["since_ms"])
             raise Frozen(f"panic mode is on since {since}, raised by {panic['raised_by']}: {panic['reason']}")
@@ -127,11 +129,11 @@ class Database(Protocol):
         """Make the database, or upgrade it; returns False where it was there. `origin` names the evidence log."""
         ...
 
-    def write(self, actor: Actor, *, calming: bool = False) -> AbstractContextManager[Transaction]:
+    def write(self, actor: Actor, *, calming: bool | None = False) -> AbstractContextManager[Transaction]:
         """Open a transaction that may change state; commits at the end of the block, or not at all.
 
-        Refused as `Frozen` while panic is on, but for what only brings things to an end (`calming`), and for what asks
-        `Transaction.thawed` itself.
+        Refused as `Frozen` while panic is on, unless it only brings something to an end (`calming`). With None whoever
+        opens it asks `Transaction.thawed` where it has to; in each of them an event that begins something does.
         """
         ...
 

@@ -41,7 +41,11 @@ _CONNECT_SECONDS = 10
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms"
-_WRITING = f"BEGIN; {_CLOCK}"
+_WRITING = (
+    f"BEGIN; {_CLOCK}, raised_by, reason, since_ms"
+    " FROM (SELECT 1 AS one) AS always LEFT JOIN panic ON panic.one = always.one"
+)
+_CALMING = f"BEGIN; {_CLOCK}"
 _LIGHT = f"BEGIN; SET LOCAL synchronous_commit = off; {_CLOCK}"
 _READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_CLOCK}"
 _TELL = (
@@ -79,14 +83,14 @@ class PostgresDatabase:
         return fresh
 
     @contextmanager
-    def write(self, actor: Actor, *, calming: bool = False) -> Generator[Transaction]:
+    def write(self, actor: Actor, *, calming: bool | None = False) -> Generator[Transaction]:
         """Open a transaction with state and events; commits at the end of the block, or not at all.
 
         Refused while panic is on, unless `calming`: having read the table of panic holds it shared until the end, and
         who raises panic takes it exclusively.
         """
-        with self._open(_WRITING, actor) as transaction:
-            if not calming:
+        with self._open(_CALMING if calming else _WRITING, actor) as transaction:
+            if calming is False:
                 transaction.thawed()
             yield transaction
             transaction.conclude()
@@ -153,9 +157,11 @@ class PostgresDatabase:
         try:
             cursor = self._idle_connection().cursor()
             try:
-                server_now = _begin(cursor, begin)
-                now = self._now or (lambda: server_now)
+                begun = _begin(cursor, begin)
+                now = self._now or (lambda: begun["ms"])
                 transaction = Transaction(_executor(cursor), queries(_DIALECT), now, actor)
+                if "raised_by" in begun:
+                    transaction.look_for_panic = lambda: begun if begun["raised_by"] is not None else None
                 yield transaction
                 _append(cursor, transaction.leaves)
                 _commit(cursor)
@@ -199,11 +205,10 @@ class PostgresDatabase:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
         )
-        # Each statement sees what was committed before it, also what its own lock waited for: so panic is seen.
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
         connection.execute("SET enable_seqscan = off")
         # What is written is decided on what is there when a lock is had, not on what was there when it was asked for.
+        # So is whether panic is on.
         connection.execute("SET default_transaction_isolation = 'read committed'")
         with self._lock:
             self._opened = [known for known in self._opened if not known.closed] + [connection]
@@ -313,13 +318,13 @@ def _executor(cursor: Cursor) -> Execute:
     return execute
 
 
-def _begin(cursor: Cursor, begin: LiteralString) -> int:
-    """Open a transaction and return the server's time, in one round trip."""
+def _begin(cursor: Cursor, begin: LiteralString) -> Row:
+    """Open a transaction and return the server's time, and panic where that is asked for, in one round trip."""
     cursor.execute(begin)
     while cursor.nextset():
         pass
     row = cursor.fetchone()
-    return row["ms"] if row else 0
+    return row or {"ms": 0}
 
 
 def _commit(cursor: Cursor) -> None:

@@ -60,7 +60,7 @@ class SqliteDatabase:
         return fresh
 
     @contextmanager
-    def write(self, actor: Actor, *, calming: bool = False) -> Generator[Transaction]:
+    def write(self, actor: Actor, *, calming: bool | None = False) -> Generator[Transaction]:
         """Open a transaction with state and events; commits at the end of the block, or not at all.
 
         Refused while panic is on, unless `calming`; who holds the write lock sees whether it is.
@@ -70,7 +70,7 @@ class SqliteDatabase:
             _begin(connection)
             transaction = Transaction(_executor(connection), queries(_DIALECT), self._now, actor)
             try:
-                if not calming:
+                if calming is False:
                     transaction.thawed()
                 yield transaction
                 transaction.conclude()
