@@ -1,7 +1,8 @@
 """Claim and complete through the queue's room, one transaction each with event and seal, beside the bare state SQL.
 
 The bare loop runs the product's own two statements of state on a database of its own that was filled alike. On
-PostgreSQL a sequencer seals in the background while the room is at work, as a server's does.
+PostgreSQL a sequencer seals in the background while the room is at work, as a worker's does, and two other queues
+take their turns, each in a database of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.bare import Run, bare_postgres, bare_sqlite
-from benchmarks.clients import Round, Seat, Work, clients
+from benchmarks.clients import Road, Round, Seat, Work, clients
 from benchmarks.filling import fill_postgres, fill_sqlite
 from benchmarks.grounds import (
     ALICE,
@@ -28,13 +29,14 @@ from benchmarks.grounds import (
     sqlite_path,
 )
 from benchmarks.measuring import in_turns, ratio
+from benchmarks.peers import fill_pgqueuer, fill_procrastinate, pgqueuer_on_postgres, procrastinate_on_postgres
 from benchmarks.table import Aim, Peer, Row
 from interlock.app import Interlock
 from interlock.kernel.clock import system_clock
 from interlock.queue.models import Executor
 
 Contender = tuple[str, int]
-"""`room` or `bare`, and the number of items that wait."""
+"""`room`, `bare` or the name of a peer, and the number of items that wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class _Scale:
 _FULL = _Scale(sizes=(10_000, 1_000_000), rounds=25, seconds=20.0, pairs={1: 80, 8: 160})
 _QUICK = _Scale(sizes=(10_000, 100_000), rounds=4, seconds=3.0, pairs={1: 40, 4: 60})
 _SHARE_OF_BARE = Aim(of="ratio", bound=0.6)
+_PEERS: Mapping[str, tuple[Callable[[str, int], None], Road, Aim]] = {
+    "procrastinate": (fill_procrastinate, procrastinate_on_postgres, Aim(of="ratio", bound=1.0)),
+    "pgqueuer": (fill_pgqueuer, pgqueuer_on_postgres, Aim(of="ratio", bound=0.5)),
+}
 _FLAT = Aim(of="ratio", bound=1.3, at_most=True)
 _LEASE_MS = 20_000
 _NOW_KST = "2026-11-21 17:00"
@@ -113,6 +119,16 @@ def _pace(name: str, sizes: tuple[int, int], rates: Mapping[Contender, list[floa
             ratio=ratio(room, bare),
             aim=_SHARE_OF_BARE,
         )
+        for peer, (_, _, aim) in _PEERS.items():
+            if (peer, size) in rates:
+                yield Row(
+                    name=f"claim+complete, {size:,} items, {name}",
+                    value=median(room),
+                    unit="pairs/s",
+                    peer=Peer(name=peer, value=median(rates[peer, size])),
+                    ratio=ratio(room, rates[peer, size]),
+                    aim=aim,
+                )
     small, large = (rates["room", size] for size in sizes)
     yield Row(
         name=f"claim+complete, {sizes[1]:,} items, {name}: slower by",
@@ -144,6 +160,10 @@ def _on_postgres(grounds: Grounds, sizes: tuple[int, int]) -> Mapping[Contender,
         fill_postgres(address, size)
         seats["bare", size] = Seat(bare_on_postgres, grounds.postgres(f"claims_bare_{size}", like=room))
         seats["room", size] = Seat(room_on_postgres, address)
+        for peer, (fill, road, _) in _PEERS.items():
+            address = grounds.postgres(f"claims_{peer}_{size}")
+            fill(address, size)
+            seats[peer, size] = Seat(road, address)
     return seats
 
 
@@ -182,7 +202,7 @@ def _through_the_room(house: Interlock, session: str) -> Work:
 
 def _bare(run: Run, session: str) -> Work:
     holder = {"executor": "external", "owner_session": session, "lease_ms": _LEASE_MS, "now_kst": _NOW_KST}
-    end = {"status": "DONE", "last_error": "", "now_kst": _NOW_KST}
+    end = {"status": "DONE", "last_error": "", "note": "", "any_beat": 1, "beat": 0, "now_kst": _NOW_KST}
 
     def work(pairs: int) -> None:
         for _ in range(pairs):

@@ -11,14 +11,15 @@ from multiprocessing.connection import Connection
 
 Work = Callable[[int], None]
 """Does a piece of work so many times."""
+Road = Callable[[str, str], Work]
+"""Connects, given address and the client's name; a function that a fresh process finds by its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
     """Where a client works."""
 
-    road: Callable[[str, str], Work]
-    """Connects, given address and the client's name; a function that a fresh process finds by its name."""
+    road: Road
     address: str
     """A folder, or a PostgreSQL address."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from interlock.evidence.tree import Frontier, leaf_hash
+from interlock.evidence.tree import Frontier
 from interlock.kernel.errors import InterlockError
 from interlock.storage.errors import DatabaseDamaged
 
@@ -18,6 +18,22 @@ SEAL_BATCH = 1_000
 _LOCK = 0x494C4B02
 _GATHERING_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
+# The server hashes (RFC 6962: a 0x00 before the leaf), so that 1,000 leaves do not have to go to and fro. It is written
+# so that no plan made while the tables were small can scan them when they are large.
+_PLACE = """
+WITH batch AS (
+    DELETE FROM event_unsealed
+    WHERE event_id = ANY (ARRAY (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s))
+    RETURNING event_id
+), placed AS (
+    INSERT INTO leaf (leaf_index, event_id, leaf_hash)
+    SELECT %s + row_number() OVER (ORDER BY event_id) - 1, event_id,
+        (SELECT sha256(decode('00', 'hex') || convert_to(leaf, 'UTF8')) FROM event WHERE event_id = batch.event_id)
+    FROM batch
+    RETURNING leaf_index, leaf_hash
+)
+SELECT leaf_hash FROM placed ORDER BY leaf_index
+"""
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -34,31 +50,14 @@ def seal_batch(connection: Connection) -> int:
 
 
 def _seal(connection: Connection) -> int:
-    waiting = connection.execute(
-        # Written so that no plan made while the tables were small can scan them when they are large.
-        "WITH batch AS (DELETE FROM event_unsealed WHERE event_id = ANY (ARRAY"
-        " (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s)) RETURNING event_id)"
-        " SELECT event_id, (SELECT leaf FROM event WHERE event.event_id = batch.event_id) AS leaf"
-        " FROM batch ORDER BY event_id",
-        (SEAL_BATCH,),
-    ).fetchall()
-    if not waiting:
-        return 0
     state = connection.execute("SELECT frontier FROM log_state").fetchone()
     if state is None:
         raise DatabaseDamaged("the log's state is gone from the database")
     frontier = Frontier.decode(bytes(state["frontier"]))
-    hashes = [leaf_hash(row["leaf"].encode("utf-8")) for row in waiting]
-    connection.execute(
-        "INSERT INTO leaf SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[])",
-        (
-            list(range(frontier.size, frontier.size + len(waiting))),
-            [row["event_id"] for row in waiting],
-            hashes,
-        ),
-    )
-    connection.execute("UPDATE log_state SET frontier = %s", (frontier.extend(hashes).encode(),))
-    return len(waiting)
+    hashes = [row["leaf_hash"] for row in connection.execute(_PLACE, (SEAL_BATCH, frontier.size)).fetchall()]
+    if hashes:
+        connection.execute("UPDATE log_state SET frontier = %s", (frontier.extend(hashes).encode(),))
+    return len(hashes)
 
 
 class Sequencer:
