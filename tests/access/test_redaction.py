@@ -122,6 +122,7 @@ def test_the_mark_says_which_rule_found_it() -> None:
         ("client_secret=aBcD-1234-efgh", "client_secret=[REDACTED:secret]"),
         ("aws_secret_access_key = " + FORTY, "aws_secret_access_key = [REDACTED:aws-secret-access-key]"),
         ("X-Api-Key: 0123456789abcdef", "X-Api-Key: [REDACTED:api-key]"),
+        ("assemblyai || 'eksbllsudkhyanwhugitgbwgbeqjedws'", "assemblyai || '[REDACTED:assemblyai-api-key]'"),
         ("secret='correct-horse-battery-staple'", "secret='[REDACTED:secret]'"),
         (f"token={SHA1}", "token=[REDACTED:token]"),
     ],
