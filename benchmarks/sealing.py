@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
-from threading import Condition, Event, Thread
 
 from benchmarks.bare import Run, bare_postgres, bare_sqlite
 from benchmarks.clients import Seat, Work, clients
 from benchmarks.filling import fill_postgres, fill_sqlite
 from benchmarks.grounds import (
     ALICE,
-    SEAL_EVERY_SECONDS,
     Grounds,
     Sequencer,
     open_postgres,
@@ -27,13 +25,14 @@ from benchmarks.table import Aim, Peer, Row
 from interlock.kernel.clock import system_clock
 from interlock.queue.events import ItemReleased
 from interlock.storage.database import Database
+from interlock.storage.evidence import StoredLog
 
 _ITEMS = 1_000
 _TRANSACTIONS = 160
 _ROUNDS, _SECONDS = 25, 12.0
 _ROUNDS_QUICK, _SECONDS_QUICK = 3, 3.0
 _COMMITS, _COMMITS_QUICK = 200, 50
-_LIGHT_PAUSE_SECONDS = 0.02
+_LIGHT_PAUSE_SECONDS = 0.06  # longer than a sequencer gathers
 _SHORT, _LONG, _LONG_QUICK = 1_000, 50_000, 10_000
 _BACKLOG, _SINGLES = 1_000, 60
 _HOLDER = "bench"
@@ -100,16 +99,15 @@ def _row(name: str, ours: list[float], bare: list[float], *, aim: Aim | None = _
 
 
 def _until_sealed(grounds: Grounds) -> Iterator[Row]:
-    """Commit now and then, and see how long the sequencer takes to give the event its place."""
+    """Commit now and then, and see how long the sequencer of a worker takes to give the event its place."""
     waits: list[float] = []
     url = grounds.postgres("sealing_light")
-    database, watch = open_postgres(url), _Watch(open_postgres(url))
-    for number in range(_COMMITS_QUICK if grounds.quick else _COMMITS):
-        _append(database)
-        waits.append(watch.next_seal() * 1000)
-        time.sleep(_LIGHT_PAUSE_SECONDS + number % 7 / 1000)
-    watch.end()
-    database.close()
+    with closing(open_postgres(url)) as database, closing(open_postgres(url)) as looking, database.sealing():
+        log = StoredLog(looking)
+        for number in range(_COMMITS_QUICK if grounds.quick else _COMMITS):
+            _append(database)
+            waits.append(1000 * timed(lambda size=number + 1: _wait_for(log, size)))
+            time.sleep(_LIGHT_PAUSE_SECONDS + number % 7 / 1000)
     for share, aim in ((0.5, None), (0.95, _SOON)):
         yield Row(
             name=f"commit to sealed, PostgreSQL, light load, p{share * 100:.0f}",
@@ -121,37 +119,9 @@ def _until_sealed(grounds: Grounds) -> Iterator[Row]:
         )
 
 
-class _Watch:
-    """A sequencer that tells when it has sealed something."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._told, self._sealed, self._ending = Condition(), 0, Event()
-        self._seen = 0
-        self._thread = Thread(target=self._seal, daemon=True)
-        self._thread.start()
-
-    def next_seal(self) -> float:
-        """Return how many seconds it takes until one more event is sealed."""
-        began = time.perf_counter()
-        self._seen += 1
-        with self._told:
-            self._told.wait_for(lambda: self._sealed >= self._seen)
-        return time.perf_counter() - began
-
-    def end(self) -> None:
-        """Stop and close."""
-        self._ending.set()
-        self._thread.join()
-        self._database.close()
-
-    def _seal(self) -> None:
-        while not self._ending.wait(SEAL_EVERY_SECONDS):
-            sealed = self._database.seal()
-            if sealed:
-                with self._told:
-                    self._sealed += sealed
-                    self._told.notify()
+def _wait_for(log: StoredLog, size: int) -> None:
+    while log.size() < size:
+        pass
 
 
 def _as_the_log_grows(grounds: Grounds) -> Iterator[Row]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ class Interlock:
             look=self._access_look,
             light=self._access_light,
             new_ulid=self.new_ulid,
-            environment=from_environment(os.environ),
+            environment=cache(lambda: from_environment(os.environ)),
             options=self.settings.access,
             clock=system_clock,
         )

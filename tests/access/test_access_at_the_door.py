@@ -135,10 +135,12 @@ def test_the_operators_script_is_refused_too(ask: Door) -> None:
     assert done.returncode == 0, done
 
 
-def test_a_weak_token_in_the_environment_is_named_and_not_shown(workspace: Path) -> None:
-    refused = call("token", "list", at=workspace, env={"ORCH_TOKEN": "hunter2"})
+def test_a_weak_token_in_the_environment_is_named_and_not_shown_and_stands_in_no_brake_s_way(workspace: Path) -> None:
+    weak = {"ORCH_TOKEN": "hunter2"}
+    refused = call("serve", "--port", "0", at=workspace, env=weak)
     refused.refuses(2, "ORCH_TOKEN", "fewer than 16")
     assert "hunter2" not in refused.err
+    assert call("panic", "on", "--reason", "r", "--json", at=workspace, env=weak).json["status"] == "on"
 
 
 def test_with_stop_runs_what_runs_is_cancelled_and_what_waits_goes_on_waiting(ask: Door) -> None:

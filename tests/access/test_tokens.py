@@ -49,7 +49,7 @@ class Room:
     def __init__(self, database: Database, clock: SetClock, root: Path) -> None:
         self.clock, self.database = clock, database
         self.house = Interlock(Layout(root), Settings(), database, UlidSource())
-        self.access: Access = replace(self.house.access, clock=clock, environment=from_environment(ENVIRONMENT))
+        self.access: Access = replace(self.house.access, clock=clock, environment=lambda: from_environment(ENVIRONMENT))
 
     def events(self, kind: str = "") -> list[tuple[str, str]]:
         """List who did what."""
@@ -306,7 +306,7 @@ def test_a_session_of_the_environment_ends_when_the_environment_changes(room: Ro
     assert str(room.access.session(cookie).principal) == "human:orch"
     for changed in ({"ORCH_TOKEN": "d" * 32}, {}):
         with pytest.raises(SessionInvalid):
-            replace(room.access, environment=from_environment(changed)).session(cookie)
+            replace(room.access, environment=lambda changed=changed: from_environment(changed)).session(cookie)
 
 
 def test_no_other_text_is_a_session(room: Room) -> None:

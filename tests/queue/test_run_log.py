@@ -278,7 +278,7 @@ def test_readers_beside_a_log_that_is_put_aside_all_the_time_lose_and_double_not
 
 
 def test_a_log_that_is_no_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RunLogUnreadable, match="Is a directory"):
+    with pytest.raises(RunLogUnreadable, match="is no file"):
         list(read(tmp_path))
     with pytest.raises(RunLogUnreadable):
         resume(tmp_path)

@@ -73,7 +73,8 @@ class Access:
     light: Look
     """Opens a transaction for what is no event: when something was last used."""
     new_ulid: UlidSource
-    environment: Sequence[EnvironmentToken]
+    environment: Callable[[], Sequence[EnvironmentToken]]
+    """Returns the tokens of the environment, or raises `TokenWeak`: who serves asks before it listens."""
     options: AccessOptions
     clock: Clock
     """The wall clock of this process; only denials are counted by it."""
@@ -165,7 +166,7 @@ class Access:
         self.settle(self.clock())
         shown = read(TOKEN, text)
         given = digest_of(text)
-        known = [each for each in self.environment if same(each.digest, given)]
+        known = [each for each in self.environment() if same(each.digest, given)]
         if known:
             return _of_environment(known[0])
         if shown is None:
@@ -321,7 +322,7 @@ class Access:
         )
 
     def _of_environment(self, token_id: str) -> EnvironmentToken | None:
-        return next((each for each in self.environment if each.id == token_id), None)
+        return next((each for each in self.environment() if each.id == token_id), None)
 
     def _identity(self, desk: Desk, token_id: str, now: int) -> Identity | None:
         ours = self._of_environment(token_id)

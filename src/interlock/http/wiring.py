@@ -24,6 +24,7 @@ def plugged(house: Any, *, ops: bool = True) -> tuple[FastAPI, Follower]:  # noq
         for sentence in house.catch_up(actor):
             _LOG.warning("%s", sentence)
 
+    house.access.environment()  # a token that can be guessed is refused before anything listens
     follower = Follower(catch_up, last=house.access.settle)
     parts = Parts(
         house=house,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta, timezone
@@ -154,13 +155,15 @@ def _snapshot(path: Path) -> tuple[list[Path], BinaryIO | None]:
 
 def _open(path: Path) -> BinaryIO | None:
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # some of these never end
-            raise RunLogUnreadable(f"{path} is no file, and so no run log")
-        return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise RunLogUnreadable(f"{path} can not be read: {error.strerror}") from None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # what is open, since the name may be moved meanwhile
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise RunLogUnreadable(f"{path} is no file, and so no run log")
 
 
 def _backwards(path: Path) -> Iterator[bytes]:
