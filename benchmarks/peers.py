@@ -26,8 +26,10 @@ _NAME = "sweep"
 _HEARTBEAT = timedelta(seconds=30)
 _FILL_PROCRASTINATE = (
     "SET session_replication_role = replica",  # else each row is a NOTIFY
-    "INSERT INTO procrastinate_jobs (queue_name, task_name, status)"
-    " SELECT 'bench', 'sweep', 'succeeded' FROM generate_series(1, {items} / 10)",
+    (
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status)"
+        " SELECT 'bench', 'sweep', 'succeeded' FROM generate_series(1, {items} / 10)"
+    ),
     "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'bench', 'sweep' FROM generate_series(1, {items})",
     "INSERT INTO procrastinate_events (job_id, type) SELECT id, 'deferred' FROM procrastinate_jobs",
     "VACUUM ANALYZE",
