@@ -25,7 +25,7 @@ from interlock.queue.service import Queue
 from interlock.runs.moves import RunMoves
 from interlock.runs.ports import RunDesk
 from interlock.runs.service import Runs
-from interlock.settings import Settings, for_init, load
+from interlock.settings import DatabaseSettings, Settings, checked_address, for_init, load
 from interlock.workspace.layout import Layout
 
 if TYPE_CHECKING:
@@ -70,9 +70,13 @@ class Interlock:
     """Whether the database is the workspace's, and not another that a command named."""
 
     @classmethod
-    def at(cls, root: Path, *, now: Clock | None = None) -> Interlock:
-        """Plug a workspace together; opens nothing yet."""
-        layout, settings = Layout(root), load(root)
+    def at(cls, root: Path, *, now: Clock | None = None, database_url: str = "") -> Interlock:
+        """Plug a workspace together, over the database that the settings name or another; opens nothing yet."""
+        settings = load(root)
+        if database_url:
+            checked_address(database_url, "--database")
+            settings = replace(settings, database=DatabaseSettings(url=database_url))
+        layout = Layout(root, settings.windows.ops_folder)
         return cls(layout, settings, open_database(layout, settings, now=now), UlidSource())
 
     # --- rooms --------------------------------------------------------------------------------------------------------
@@ -394,15 +398,22 @@ class Interlock:
             wrote=lambda: _log_all(self.catch_up(actor)),
             seal=self.database.seal,
             sign=lambda: self._sign(actor),
+            archive=lambda: self._archive(actor),
         )
         return Worker(
             me=me,
             bench=bench,
             links=links,
-            concurrency=concurrency or options.concurrency,
+            concurrency=options.concurrency if concurrency is None else concurrency,
             lease_seconds=self.settings.queue.lease_seconds,
             once=once,
         )
+
+    def _archive(self, actor: Actor) -> None:
+        """Put what ended long ago into the archive, where that is wanted."""
+        after = self.settings.runs.archive_after_seconds
+        if after and self.purge_runs(actor, older_than_ms=after * 1000):
+            _log_all(self.catch_up(actor))
 
     def _log_signer(self) -> Signer:
         from interlock.evidence.keys import load_signer
@@ -574,7 +585,8 @@ def create_workspace(
     from interlock.workspace.service import backed_up, make_files, make_folders, make_keys
     from interlock.workspace.windows import only_writer
 
-    layout, settings = Layout(root), for_init(root, database_url, replacing=replace)
+    settings = for_init(root, database_url, replacing=replace)
+    layout = Layout(root, settings.windows.ops_folder)
     made = list(make_folders(layout))
     with only_writer(layout):
         taken = [] if settings.database.url else list(take_over_database(layout, _adopt))

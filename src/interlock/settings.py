@@ -27,7 +27,14 @@ FILE_NAME = "interlock.toml"
 _REFERENCE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _PASSWORD = re.compile(r"//[^:@/]*:([^@/]*)@|[?&](?:ssl)?password=([^&]*)")
 """Where PostgreSQL's library finds passwords in an address; `?` and `#` may be part of one."""
+_SEED_VARIABLES = {
+    "INTERLOCK_RUNS_ARCHIVE_AFTER_SECONDS": ("OPS_RUN_TTL", "ORCH_OPS_RUN_TTL"),
+    "INTERLOCK_SERVER_PORT": ("ORCH_PORT",),
+    "INTERLOCK_WINDOWS_OPS_FOLDER": ("OPS_DATA_DIR", "ORCH_OPS_DATA_DIR"),
+}
+"""Other names of ours that seed 4 gives; ours wins."""
 _MAY_BE_ZERO = {"archive_after_seconds", "expires_after_seconds", "backoff_seconds", "grace_seconds"}
+_LAST_PORT = 65_535
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
 Section = TypeVar("Section")
@@ -94,6 +101,24 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Section `[server]`."""
+
+    host: str = "127.0.0.1"
+    port: int = 9325
+    ops: bool = True
+    """Whether `/ops/*` answers; else it is switched off (501) and everything else goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSettings:
+    """Section `[windows]`."""
+
+    ops_folder: str = ".orch_data/ops"
+    """Where plan, drafts, approved records and runs are shown as files; below the workspace, or an absolute path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set."""
 
@@ -104,6 +129,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     access: AccessOptions = field(default_factory=AccessOptions)
     runs: RunSettings = field(default_factory=RunSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    windows: WindowSettings = field(default_factory=WindowSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     providers: ProviderOptions = field(default_factory=ProviderOptions)
 
@@ -199,8 +226,9 @@ def _section(
         raise SettingsInvalid(f"{path}: [{name}] has no {unknown[0]}; it has {', '.join(sorted(hints))}")
     changes: dict[str, Any] = {}
     for key, hint in hints.items():
-        variable = f"INTERLOCK_{name}_{key}".upper()
-        if variable in environment:
+        ours = f"INTERLOCK_{name}_{key}".upper()
+        variable = next((each for each in (ours, *_SEED_VARIABLES.get(ours, ())) if each in environment), None)
+        if variable is not None:
             changes[key] = _from_text(environment[variable], hint, variable)
             _check(key, changes[key], variable)
         elif key in values:
@@ -214,7 +242,7 @@ def _section(
 
 def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a setting of any type
     """Refuse a value that has the right type and can not be used."""
-    least, most = int(key not in _MAY_BE_ZERO), _MOST_SECONDS if key.endswith("_seconds") else _MOST
+    least, most = int(key not in _MAY_BE_ZERO), _most(key)
     items = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
     for item in items:
         if isinstance(item, int) and not least <= item <= most:
@@ -223,6 +251,8 @@ def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a settin
             split_command(cast("str", item), where)
         if key == "visible" and not str(item).startswith("/"):
             raise SettingsInvalid(f"{where} takes absolute paths, not {item!r}")
+    if key in {"ops_folder", "host"} and items == ("",):
+        raise SettingsInvalid(f"{where} should not be empty")
     if key == "url" and value:
         _check_scheme(cast("str", value), where)
     if key == "environment":
@@ -230,6 +260,12 @@ def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a settin
             Work(environment=items)
         except Invalid as error:
             raise SettingsInvalid(f"{where}: {error.message}") from None
+
+
+def _most(key: str) -> int:
+    if key.endswith("_seconds"):
+        return _MOST_SECONDS
+    return _LAST_PORT if key == "port" else _MOST
 
 
 def _check_scheme(url: str, where: str) -> None:

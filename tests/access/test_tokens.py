@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -306,7 +307,7 @@ def test_a_session_of_the_environment_ends_when_the_environment_changes(room: Ro
     assert str(room.access.session(cookie).principal) == "human:orch"
     for changed in ({"ORCH_TOKEN": "d" * 32}, {}):
         with pytest.raises(SessionInvalid):
-            replace(room.access, environment=lambda changed=changed: from_environment(changed)).session(cookie)
+            replace(room.access, environment=partial(from_environment, changed)).session(cookie)
 
 
 def test_no_other_text_is_a_session(room: Room) -> None:

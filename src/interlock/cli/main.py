@@ -34,6 +34,7 @@ DOORS = {
     "run": Door("interlock.runs.cli", "door", "carry out what was approved; log, diff, apply, cancel, retry"),
     "queue": Door("interlock.queue.cli", "door", "what waits, who works on what; cancel, replan, retry"),
     "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
+    "scheduler": Door("interlock.cli.scheduler", "door", "keep queue and log in order, beside workers elsewhere"),
     "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
     "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
     "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
@@ -235,11 +236,11 @@ def _call(common: dict[str, str]) -> tuple[Any, Callable[[], None]]:
 
     plugged: list[Any] = []
 
-    def app() -> Any:  # noqa: ANN401 - the rooms, as whichever protocol a door asks for
+    def app(database_url: str = "") -> Any:  # noqa: ANN401 - the rooms, as whichever protocol a door asks for
         if not plugged:
             from interlock.app import Interlock
 
-            plugged.append(Interlock.at(root()))
+            plugged.append(Interlock.at(root(), database_url=database_url))
         return plugged[0]
 
     def root() -> Path:

@@ -13,11 +13,14 @@ door = typer.Typer(add_completion=False)
 
 @door.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 9325,
+    host: Annotated[str | None, typer.Option(help="Where to listen; default: the setting.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="0 takes any that is free; default: the setting.")
+    ] = None,
     api_only: Annotated[bool, typer.Option("--api-only", help="No worker in this process.")] = False,
     no_ops: Annotated[bool, typer.Option("--no-ops", help="Answer 501 on /ops/*; everything else goes on.")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, max=64, help="Runs at the same time.")] = None,
+    database: Annotated[str, typer.Option(metavar="URL", help="Another database than the settings name.")] = "",
 ) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, and what is under way is given back."""
     from interlock.http.logs import to_stderr
@@ -25,15 +28,16 @@ def serve(
     from interlock.http.server import serve as serve_on
     from interlock.http.wiring import plugged
 
-    house = call().app()
+    house = call().app(database)
     house.event_log.size()  # what is wrong with the database is said now, as one line
 
     def ready(address: str) -> None:
         note(f"Interlock serves {house.places.root} on {address}")
         note("log in with a token: `interlock token create --name me --role admin --kind human`")
 
-    app, follower = plugged(house, ops=not no_ops)
+    settings = house.settings.server
+    app, follower = plugged(house, ops=settings.ops and not no_ops)
     worker = None if api_only else house.worker(concurrency=concurrency)
-    server = Server(app, Serving(host=host, port=port, ready=ready))
+    server = Server(app, Serving(host=host or settings.host, port=settings.port if port is None else port, ready=ready))
     with to_stderr():
         serve_on(server, worker, follower)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interlock.doors.cli import answer, call, note
+
+if TYPE_CHECKING:
+    from interlock.engines.local import Worker
 
 door = typer.Typer(add_completion=False)
 
@@ -18,10 +21,15 @@ door = typer.Typer(add_completion=False)
 def worker(
     once: Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, max=64, help="Runs at the same time.")] = None,
+    database: Annotated[str, typer.Option(metavar="URL", help="Another database than the settings name.")] = "",
 ) -> None:
     """Claim runs and carry them out, until SIGTERM or Ctrl-C: then what is under way is given back."""
+    work(call().app(database).worker(once=once, concurrency=concurrency))
+
+
+def work(made: Worker) -> None:
+    """Let a worker work until it is told to stop, and say what it did."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    made = call().app().worker(once=once, concurrency=concurrency)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         made.stop()

@@ -28,8 +28,8 @@ class Call:
     """Proves who calls, when a verb asks: an `access.models.Actor`, from a room that stands above this one."""
     root: Callable[[], Path]
     """Finds the workspace; raises `WorkspaceMissing`."""
-    app: Callable[[], Any]
-    """Plugs the workspace's rooms together."""
+    app: Callable[..., Any]
+    """Plugs the workspace's rooms together; over the database at `database_url`, if that is given."""
     catch_up: Callable[[], Iterable[str]]
     """Brings what follows the log up to its end; returns what differs and was left alone, as sentences."""
 

@@ -29,6 +29,7 @@ _BEATS_PER_LEASE = 4
 _MOST_TICK_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
 _SIGN_SECONDS = 60.0
+_ARCHIVE_SECONDS = 600.0
 _HEARING_MS = 5_000
 """How long a worker that lives may take to notice that a run is not its own any more."""
 
@@ -59,6 +60,8 @@ class Links:
     """Seals beside the work, not behind every commit."""
     sign: Callable[[], None]
     """Signs the log as it is."""
+    archive: Callable[[], None] = lambda: None
+    """Puts runs that ended long ago into the archive."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +109,7 @@ class Worker:
     bench: Bench
     links: Links
     concurrency: int
+    """How many runs at the same time; 0 for a scheduler, which only keeps the house in order."""
     lease_seconds: float
     once: bool = False
     """End when there is nothing left to do, instead of waiting for more."""
@@ -122,6 +126,7 @@ class Worker:
     _aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "aside"))
     _dirty: threading.Event = field(default_factory=threading.Event)
     _unsigned: bool = False
+    _archive_at: float = 0.0
     _sign_at: float = field(default_factory=lambda: time.monotonic() + _SIGN_SECONDS)
     carried_out: int = 0
 
@@ -159,6 +164,7 @@ class Worker:
                 next_rescue = now + _RESCUE_SECONDS
             self._claim()
             self._catch_up()
+            self._archive()
             if self.once and not self._under_way:
                 return True
             if self._wait(max(0.0, min(next_beat, next_rescue) - time.monotonic())):
@@ -295,6 +301,11 @@ class Worker:
             self._unsigned = False
             self._sign_at = time.monotonic() + _SIGN_SECONDS
             self._do_aside(self.links.sign)
+
+    def _archive(self) -> None:
+        if not self.once and time.monotonic() >= self._archive_at:
+            self._archive_at = time.monotonic() + _ARCHIVE_SECONDS
+            self._do_aside(self.links.archive)
 
     def _do_aside(self, chore: Callable[[], None]) -> None:
         """Do what may take long beside the loop, one after another: no heartbeat waits for a removed worktree."""

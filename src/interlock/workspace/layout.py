@@ -13,6 +13,8 @@ class Layout:
     """The paths of one workspace."""
 
     root: Path
+    ops_folder: str = ".orch_data/ops"
+    """Where the windows of seed 4 lie; below the workspace, or an absolute path."""
 
     @property
     def state(self) -> Path:
@@ -92,7 +94,7 @@ class Layout:
     @property
     def ops(self) -> Path:
         """The windows of seed 4: plan, provider, drafts, approved, runs."""
-        return self.root / ".orch_data" / "ops"
+        return self.root / self.ops_folder
 
     @property
     def archive(self) -> Path:

@@ -17,9 +17,8 @@ import sys
 
 PYTHON = {python!r}
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-PORT = ["--port", os.environ["ORCH_PORT"]] if os.environ.get("ORCH_PORT") else []
 try:
-    os.execv(PYTHON, [PYTHON, "-I", "-m", "interlock.cli.main", "--workspace", ROOT, "serve"] + PORT + sys.argv[1:])
+    os.execv(PYTHON, [PYTHON, "-I", "-m", "interlock.cli.main", "--workspace", ROOT, "serve"] + sys.argv[1:])
 except OSError as error:
     sys.exit("error: Interlock is not at %s any more (%s); run `interlock init %s`" % (PYTHON, error.strerror, ROOT))
 '''

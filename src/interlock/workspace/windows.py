@@ -37,6 +37,7 @@ from interlock.workspace.rendering import LOG_LINES, as_file, show_run_window
 
 _PATIENCE_SECONDS = 30.0
 _CATCHING_UP_SECONDS = 2.0
+_FOLDERS = ("drafts", "approved", "runs")
 _SHOWN = {"plan", "draft", "approval", "run"}
 """Of what kinds of events the subjects have a JSON window."""
 _PAGE = 500
@@ -116,7 +117,7 @@ class Windows:
                 yield Difference(path, "missing")
             elif not _readable(path) or not is_right(path):
                 yield Difference(path, "differs")
-        for folder in ("drafts", "approved", "runs"):
+        for folder in _FOLDERS:
             for path in sorted((self.layout.ops / folder).glob("*.json")):
                 if path not in expected:
                     yield Difference(path, "unexpected")
@@ -157,6 +158,8 @@ class Windows:
     def _show_since(self, start: int) -> int:
         while events := self.log.events(start, _PAGE):
             touched: dict[str, None] = {}
+            for folder in _FOLDERS:  # may be another one since `init`: it is a setting
+                (self.layout.ops / folder).mkdir(parents=True, exist_ok=True)
             for index, event in events:
                 if event["kind"].partition(".")[0] in _SHOWN:  # other things may bear names that look like ours
                     touched[str(event["subject"])] = None
