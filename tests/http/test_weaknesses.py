@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections import Counter
 from pathlib import Path
 
 from interlock.cli.serve import serve
 from interlock.http.application import DOORS
+from interlock.settings import Settings
 from tests.http.routes import ways
 from tests.http.served import ROLES, Served, told
 
@@ -90,6 +92,24 @@ def test_7_bad_tokens_lock_nobody_out_and_panic_does_freeze(served: Served) -> N
     told(served.client().post("/ops/drafts", json={"prompt": "p"}), 423)
 
 
+def test_8_generate_takes_json_and_a_partial_provider_keeps_the_rest(served: Served) -> None:
+    admin = served.client("admin")
+    before = admin.get("/ops/provider").json()
+    name = before["active"]
+    told(admin.put("/ops/provider", json={"active": "nobody"}), 422)
+    key = {"providers": {name: {"api_key": "sk-planted-key-0123456789"}}}
+    assert admin.put("/ops/provider", json=key).json()["providers"][name]["api_key"] == "***"
+    shown = admin.get("/ops/provider").json()
+    assert admin.put("/ops/provider", json=shown).status_code == 200
+    assert "sk-planted-key-0123456789" in served.house.layout.ops.joinpath("provider.json").read_text()
+    closed = {"providers": {name: {"base_url": "http://127.0.0.1:9", "api_key": None}}}
+    assert admin.put("/ops/provider", json=closed).status_code == 200
+    failed = told(admin.post("/ops/generate", json={"prompt": "p"}), 503)
+    assert failed["detail"]
+    assert "d_" in json.dumps(failed)
+    told(admin.post("/ops/generate", json={"prompt": "x" * 3_000_000}), 413)
+
+
 def test_9_and_10_every_denial_is_told_with_who_and_what(served: Served) -> None:
     told(served.client("actions", "agent").post("/ops/runs", json={}, headers={"X-Correlation-ID": "c-1"}), 403)
     event = served.client("actions").get("/ops/audit", params={"limit": 1}).json()[0]
@@ -119,7 +139,8 @@ def test_11_lists_come_in_pages_that_lose_and_double_nothing(served: Served) -> 
 
 
 def test_12_it_listens_on_this_machine_only_unless_told_otherwise() -> None:
-    assert inspect.signature(serve).parameters["host"].default == "127.0.0.1"
+    assert Settings().server.host == "127.0.0.1"
+    assert inspect.signature(serve).parameters["host"].default is None
 
 
 def test_13_a_state_that_does_not_allow_it_is_a_conflict_and_status_is_for_every_role(served: Served) -> None:

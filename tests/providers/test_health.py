@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from interlock.providers import service
+from interlock.providers.errors import ProvidersBusy
 from interlock.providers.models import Condition, ProviderType
 from tests.providers.conftest import KINDS, Configured
 from tests.providers.model_server import (
@@ -161,3 +162,12 @@ def test_a_health_check_makes_no_event_and_no_draft(configured: Configured, serv
     before = rooms.database.seal(), len(rooms.approval.drafts())
     rooms.providers.health()
     assert (rooms.database.seal(), len(rooms.approval.drafts())) == before
+
+
+def test_only_so_many_wait_for_the_health_of_providers(configured: Configured, server: ModelServer) -> None:
+    server.behaviour = hang
+    rooms = configured(here=server.entry(ProviderType.OPENAI_COMPAT))
+    with ThreadPoolExecutor(9) as pool:
+        waiting = [pool.submit(rooms.providers.health) for _ in range(9)]
+        refused = [each.exception() for each in waiting]
+    assert [type(each) for each in refused if each is not None] == [ProvidersBusy]

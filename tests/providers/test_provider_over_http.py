@@ -102,6 +102,15 @@ def test_generate_makes_a_draft_from_a_body_or_from_a_parameter(served: Served) 
     told(served.client().post("/ops/generate", json={"prompt": ""}), 422, "prompt_invalid")
 
 
+def test_under_one_key_there_is_one_draft_and_one_question(served: Served, server: ModelServer) -> None:
+    key = {"Idempotency-Key": "once"}
+    first = served.client().post("/ops/generate", json={"prompt": "sweep"}, headers=key)
+    again = served.client().post("/ops/generate", json={"prompt": "sweep"}, headers=key)
+    assert (again.status_code, again.json(), again.headers["idempotency-replayed"]) == (201, first.json(), "true")
+    assert len(server.asked) == 1
+    told(served.client().post("/ops/generate", json={"prompt": "mop"}, headers=key), 409, "idempotency_key_used")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "answered"),
     [(500, "provider_failed", 502), (429, "provider_failed", 502), (0, "provider_timeout", 504)],

@@ -116,6 +116,32 @@ def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> Non
     assert settings.agent.checks == ("make test", "true")
 
 
+def test_the_names_that_seed_4_gives_are_read_and_ours_win(tmp_path: Path) -> None:
+    seeds = {"OPS_RUN_TTL": "60", "ORCH_OPS_DATA_DIR": "shown", "ORCH_PORT": "9000"}
+    settings = load(tmp_path, seeds)
+    assert settings.runs.archive_after_seconds == 60
+    assert settings.windows.ops_folder == "shown"
+    assert settings.server.port == 9000
+    ours = load(tmp_path, {**seeds, "INTERLOCK_SERVER_PORT": "9001", "INTERLOCK_RUNS_ARCHIVE_AFTER_SECONDS": "0"})
+    assert (ours.server.port, ours.runs.archive_after_seconds) == (9001, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("OPS_RUN_TTL", "-1", "from 0"), ("ORCH_PORT", "65536", "to 65535"), ("OPS_DATA_DIR", "", "not be empty")],
+)
+def test_a_wrong_value_under_a_seed_s_name_is_named(tmp_path: Path, name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"{name} .*{said}"):
+        load(tmp_path, {name: value})
+
+
+def test_the_windows_go_where_the_setting_says(ask: Door) -> None:
+    written(ask.root, '[windows]\nops_folder = "shown/here"')
+    draft = ask("draft", "create", "--prompt", "p", "--json").json
+    assert (ask.root / "shown/here/drafts" / f"{draft['id']}.json").is_file()
+    assert not list((ask.root / ".orch_data/ops/drafts").iterdir())
+
+
 def test_a_reference_in_the_database_s_address_is_taken_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Query, Request, Response
@@ -63,6 +64,15 @@ class WorkBody(Body):
     limits: dict[str, int] = Field(default_factory=dict[str, int])
 
 
+class EditedWork(WorkBody):
+    """What would be run from now on."""
+
+    base_commit: str | None = Field(
+        default=None,
+        description="The draft's own, to keep the commit that was shown; absent or null, the base is looked up anew.",
+    )
+
+
 class NewDraft(Body):
     """A proposal."""
 
@@ -77,7 +87,7 @@ class EditDraft(Body):
     prompt: str | None = None
     content: str | None = None
     context: dict[str, Any] | None = None
-    work: WorkBody | None = None
+    work: EditedWork | None = None
 
 
 class Decision(Body):
@@ -139,8 +149,10 @@ class DraftShown(Shown):
 class DraftInFull(DraftShown):
     """A draft, with what an approval would freeze."""
 
-    terms: dict[str, Any] | None = Field(default=None, description="What an approval freezes; not of one in error.")
-    digest: str | None = Field(default=None, description="The digest of the terms, to be sent with the approval.")
+    terms: dict[str, Any] | None = Field(default=None, description="What an approval freezes.")
+    digest: str | None = Field(
+        default=None, description="The digest of the terms, to be sent with the approval; not of one in error."
+    )
 
 
 class ApprovedShown(Shown):
@@ -163,6 +175,14 @@ class ApprovedShown(Shown):
     revoke_reason: str | None
 
 
+class Defaults(Shown):
+    """What a draft gets that leaves it open."""
+
+    work: dict[str, Any] = Field(description="The default agent and repository; its limits hold for every draft.")
+    expires_after_seconds: int | None = Field(description="How long runs may start from an approved record.")
+    four_eyes: bool = Field(description="Whether who wrote a draft may not approve it.")
+
+
 class Decided(Shown):
     """What was approved. Nothing has been started."""
 
@@ -173,7 +193,7 @@ class Decided(Shown):
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-@door.get("/plan", responses=problems(404), response_model=PlanShown)
+@door.get("/plan", responses=problems(404), response_model=PlanShown, response_model_exclude_unset=True)
 @needs("actions")
 def get_plan(call: Here, response: Response) -> dict[str, Any]:
     """Return the plan."""
@@ -199,6 +219,18 @@ def put_plan(call: Here, response: Response, body: dict[str, Any], if_match: IfM
 
 
 # --- drafts -----------------------------------------------------------------------------------------------------------
+
+
+@door.get("/defaults", response_model=Defaults)
+@needs("actions")
+def get_defaults(call: Here) -> dict[str, Any]:
+    """Return what a draft gets that leaves it open."""
+    options = _approval(call).options
+    return {
+        "work": options.defaults.to_json(),
+        "expires_after_seconds": options.expires_after_seconds,
+        "four_eyes": options.four_eyes,
+    }
 
 
 @door.get("/drafts", response_model=list[DraftShown])
@@ -240,10 +272,9 @@ def get_draft(call: Here, response: Response, draft_id: str) -> dict[str, Any]:
     """Return a draft with what an approval would freeze, and its digest."""
     draft = _approval(call).draft(draft_id)
     tagged(response, draft.version)
-    if draft.status is DraftStatus.ERROR:
-        return show_draft(draft)
     terms = _approval(call).terms(draft)
-    return show_draft(draft) | {"terms": terms, "digest": terms_digest(terms)}
+    shown = show_draft(draft) | {"terms": terms}
+    return shown if draft.status is DraftStatus.ERROR else shown | {"digest": terms_digest(terms)}
 
 
 @door.put("/drafts/{draft_id}", responses=problems(404, 409, 412, 413, 415), response_model=DraftShown)
@@ -256,7 +287,7 @@ def edit_draft(
         prompt=body.prompt,
         content=body.content,
         context=body.context,
-        work=None if body.work is None else _work(body.work, call),
+        work=None if body.work is None else _edited(body.work, call, draft_id),
     )
     if change == Change():
         draft = _approval(call).draft(draft_id)
@@ -361,6 +392,16 @@ def _work(body: WorkBody, call: ApiCall) -> Work:
         network=body.network,
         limits=_limits(defaults, body.limits),
     )
+
+
+def _edited(body: EditedWork, call: ApiCall, draft_id: str) -> Work:
+    work = _work(body, call)
+    if body.base_commit is None:
+        return work
+    before = _approval(call).draft(draft_id).work
+    if (body.repository, body.base_commit) != (before.repository, before.base_commit):
+        raise InvalidWork("base_commit keeps the draft's own commit of its own repository; another is looked up")
+    return replace(work, base_commit=before.base_commit)
 
 
 def _limits(defaults: Limits, given: dict[str, int]) -> Limits:

@@ -14,6 +14,7 @@ class PlanSet(Event):
 
     kind = "plan.set"
     plan_version: int
+    before_digest: str | None
     digest: str
 
 

@@ -358,7 +358,14 @@ class Approval:
             )
             if not desk.plans.put(plan):
                 raise PlanChanged("another plan was written at the same time")
-            desk.emit(PlanSet(subject="plan", plan_version=plan.version, digest=digest(body)))
+            desk.emit(
+                PlanSet(
+                    subject="plan",
+                    plan_version=plan.version,
+                    before_digest=digest(before.body) if before else None,
+                    digest=digest(body),
+                )
+            )
         return plan
 
     # --- checks -------------------------------------------------------------------------------------------------------

@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from interlock.doors.cli import answer, call, note
-
-if TYPE_CHECKING:
-    from interlock.engines.local import Worker
 
 door = typer.Typer(add_completion=False)
 
@@ -27,7 +24,7 @@ def worker(
     work(call().app(database).worker(once=once, concurrency=concurrency))
 
 
-def work(made: Worker) -> None:
+def work(made: Any) -> None:  # noqa: ANN401 - an engines.local.Worker, which only app.py may know
     """Let a worker work until it is told to stop, and say what it did."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 

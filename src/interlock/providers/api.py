@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from anyio import from_thread
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from interlock.approval.api import DraftShown
+from interlock.approval.service import Approval
 from interlock.approval.shown import show_draft
-from interlock.doors.api import ApiCall, Body, Door, Here, IfMatch, PreconditionFailed, house, needs, problems
+from interlock.doors.api import (
+    ApiCall,
+    Body,
+    Door,
+    Here,
+    IdempotencyKey,
+    IfMatch,
+    PreconditionFailed,
+    Shown,
+    house,
+    made,
+    needs,
+    problems,
+)
 from interlock.kernel.errors import Invalid
 from interlock.providers.errors import ConfigurationChanged, ProviderError
 from interlock.providers.models import Stored
@@ -25,6 +40,9 @@ class _House(Protocol):
     @property
     def providers(self) -> Providers: ...
 
+    @property
+    def approval(self) -> Approval: ...
+
 
 def _providers(call: ApiCall) -> Providers:
     return house(call, _House).providers
@@ -36,6 +54,39 @@ class PromptMissing(Invalid):
     code = "prompt_missing"
 
 
+class EntryShown(Shown):
+    """One provider, without its key."""
+
+    type: str
+    model: str | None
+    base_url: str | None
+    api_key: str | None = Field(description="`${NAME}`, or `***` for one that lies in the file.")
+
+
+class ProvidersShown(Shown):
+    """The providers (ProviderConfig)."""
+
+    active: str
+    providers: dict[str, EntryShown]
+
+
+class HealthShown(Shown):
+    """How a provider is."""
+
+    id: str
+    status: Literal["ok", "degraded", "down"]
+    reason: str
+    detail: str
+    latency_ms: int | None
+    active: bool
+
+
+class HealthsShown(Shown):
+    """How every provider is."""
+
+    items: list[HealthShown]
+
+
 class NewGeneration(Body):
     """What a model is to write."""
 
@@ -45,14 +96,14 @@ class NewGeneration(Body):
     )
 
 
-@door.get("/provider", responses=problems(404, 409))
+@door.get("/provider", responses=problems(404, 409), response_model=ProvidersShown)
 @needs("admin")
 def get_provider(call: Here, response: Response) -> dict[str, Any]:
     """Return the providers. A key is `${NAME}` or `***`, never the key; putting exactly this back changes nothing."""
     return _shown(_providers(call).show(), response)
 
 
-@door.put("/provider", responses=problems(404, 409, 412, 413, 415))
+@door.put("/provider", responses=problems(404, 409, 412, 413, 415), response_model=ProvidersShown)
 @needs("admin")
 def put_provider(call: Here, response: Response, body: dict[str, Any], if_match: IfMatch = None) -> dict[str, Any]:
     """Change the providers: what is left out stays, `***` keeps a key, null takes it away. Only a human may."""
@@ -64,14 +115,14 @@ def put_provider(call: Here, response: Response, body: dict[str, Any], if_match:
     return _shown(stored, response)
 
 
-@door.get("/provider/health", responses=problems(404, 409))
+@door.get("/provider/health", responses=problems(404, 409), response_model=HealthsShown)
 @needs("operator")
 def get_provider_health(call: Here) -> dict[str, Any]:
     """Ask every provider how it is: `ok`, `degraded` or `down`, with the reason; takes at most about five seconds."""
     return {"items": [each.shown() for each in _providers(call).health()]}
 
 
-@door.post("/generate", status_code=201, responses=problems(404, 409, 413, 415, 502, 504))
+@door.post("/generate", status_code=201, responses=problems(404, 409, 413, 415, 502, 504), response_model=DraftShown)
 @needs("admin")
 def generate(
     call: Here,
@@ -81,23 +132,36 @@ def generate(
     prompt: Annotated[
         str | None, Query(min_length=1, max_length=8000, description="The prompt, where there is no body.")
     ] = None,
+    key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Let the active provider write a draft. A failure answers 502, 503 or 504 and names the draft in error."""
+    """Let the active provider write a draft. A failure answers 502, 503 or 504 and names the draft in error.
+
+    Under the `Idempotency-Key` of a request that failed there is that draft: its status says `error`.
+    """
     asked = body or (NewGeneration(prompt=prompt) if prompt is not None else None)
     if asked is None:
         raise PromptMissing
-    try:
-        draft = _providers(call).generate(
-            call.actor,
-            asked.prompt,
-            context=asked.context,
-            called_off=lambda: from_thread.run(request.is_disconnected),
+
+    def make(actor: Any) -> str:  # noqa: ANN401 - as `ApiCall.actor`
+        return (
+            _providers(call)
+            .generate(
+                actor,
+                asked.prompt,
+                context=asked.context,
+                called_off=lambda: from_thread.run(request.is_disconnected),
+            )
+            .id
         )
+
+    try:
+        draft_id = made(call, response, key, "POST /ops/generate", "draft.created", asked, make)
     except ProviderError as error:
         if error.draft_id is not None:
             call.wrote()
         raise
     call.wrote()
+    draft = house(call, _House).approval.draft(draft_id)
     response.headers["Location"] = f"/ops/drafts/{draft.id}"
     response.headers["ETag"] = f'"{draft.version}"'
     return show_draft(draft)

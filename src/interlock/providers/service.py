@@ -39,6 +39,8 @@ HEALTH_SECONDS = 5
 _SLOW_MS = 2_000
 _HEALTH_HOLDS_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
+_ASKING = 8
+"""How many may wait for the providers' health at the same time."""
 _DEGRADED = {"rate_limited", "malformed", "too_large"}
 
 
@@ -54,6 +56,7 @@ class Providers:
     """Where keys are looked up, when a call is made."""
     _places: threading.Semaphore = field(init=False, repr=False)
     _checking: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
+    _asking: threading.Semaphore = field(init=False, repr=False, default_factory=lambda: threading.Semaphore(_ASKING))
     _checked: tuple[float, list[Health]] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
@@ -153,12 +156,25 @@ class Providers:
     # --- health -------------------------------------------------------------------------------------------------------
 
     def health(self) -> list[Health]:
-        """Ask every provider at once how it is. Who asks in the same moment gets the same answer."""
-        with self._checking:
-            if self._checked is None or time.monotonic() - self._checked[0] > _HEALTH_HOLDS_SECONDS:
-                found = self._all_checked()
-                self._checked = (time.monotonic(), found)
-            return self._checked[1]
+        """Ask every provider at once how it is. Who asks in the same moment gets the same answer.
+
+        Only a few may wait for it: each of them holds a thread of the server.
+        """
+        if not self._asking.acquire(blocking=False):
+            raise ProvidersBusy(
+                "others are waiting for the same answer already",
+                reason="busy",
+                hint="try again in a few seconds",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        try:
+            with self._checking:
+                if self._checked is None or time.monotonic() - self._checked[0] > _HEALTH_HOLDS_SECONDS:
+                    found = self._all_checked()
+                    self._checked = (time.monotonic(), found)
+                return self._checked[1]
+        finally:
+            self._asking.release()
 
     def _all_checked(self) -> list[Health]:
         config = self.configuration.read().config
