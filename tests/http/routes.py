@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from interlock.doors.api import GuardedRoute, Level, needed
+from interlock.doors.api import GuardedRoute, Level, for_humans, needed
 from interlock.http.application import DOORS
 
 NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -27,6 +27,8 @@ class Way(NamedTuple):
     template: str
     level: Level
     takes_body: bool
+    for_humans: bool
+    about: str
 
     @property
     def path(self) -> str:
@@ -39,4 +41,11 @@ def ways() -> Iterator[Way]:
         for route in door.routes:
             assert isinstance(route, GuardedRoute)
             for method in sorted(route.methods or ()):
-                yield Way(method, route.path, needed(route.endpoint), route.body_field is not None)
+                yield Way(
+                    method,
+                    route.path,
+                    needed(route.endpoint),
+                    route.body_field is not None,
+                    for_humans(route.endpoint),
+                    (route.endpoint.__doc__ or "").split(".")[0],
+                )

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from interlock.access.redaction import redact
 from interlock.app import Interlock
 from interlock.doors.api import LEVELS, Door
 from interlock.http.document import openapi
+from tests.http.rights import committed, table
 from tests.http.routes import Way, ways
 from tests.http.served import KINDS, ROLES, Served, serving, told
 
@@ -97,6 +99,31 @@ def test_fields_that_nobody_knows_are_refused(shared: Served, way: Way) -> None:
     answer = shared.client(way.level, "human").request(way.method, way.path, json={"nobody_knows": 1})
     problem = told(answer, 422, "not_valid")
     assert any("nobody_knows" in error["loc"] for error in problem["errors"])
+
+
+def test_the_table_of_rights_on_the_page_is_the_code_s() -> None:
+    assert committed() == table()
+    assert committed().count("\n") == len(WAYS) + 2
+
+
+def test_what_only_humans_may_is_refused_to_every_other_admin(served: Served) -> None:
+    approve, revoke = "/ops/drafts/{draft_id}/approve", "/ops/approved/{approved_id}/revoke"
+    for_humans: dict[tuple[str, str], tuple[str, Any]] = {
+        ("POST", approve): (approve.format(draft_id=served.draft()), None),
+        ("POST", revoke): (revoke.format(approved_id=served.approved()), None),
+        ("PUT", "/ops/provider"): ("/ops/provider", {"active": "local_ollama"}),
+        ("POST", "/ops/panic/release"): ("/ops/panic/release", {"reason": "calm again"}),
+    }
+    assert {(way.method, way.template) for way in WAYS if way.for_humans} == for_humans.keys()
+    served.client().put("/ops/panic", json={"reason": "look"})
+    for (method, _), (path, body) in sorted(for_humans.items(), key=lambda each: "release" not in each[0][1]):
+        for kind in ("agent", "service"):
+            told(served.client("admin", kind).request(method, path, json=body), 403, "human_needed")
+        if "release" in path:
+            assert served.client().request(method, path, json=body).status_code == 200
+    for (method, template), (path, body) in for_humans.items():
+        if "release" not in template:
+            assert served.client().request(method, path, json=body).status_code == 200, path
 
 
 @pytest.mark.parametrize("kind", KINDS)

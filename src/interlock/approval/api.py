@@ -302,7 +302,7 @@ def edit_draft(
 
 
 @door.post("/drafts/{draft_id}/approve", responses=problems(404, 409, 412, 413, 415), response_model=Decided)
-@needs("admin")
+@needs("admin", human=True)
 def approve_draft(call: Here, draft_id: str, body: Decision | None = None, if_match: IfMatch = None) -> dict[str, Any]:
     """Agree to exactly this draft. Starts nothing; only a human may, whatever the role."""
     decision = body or Decision()
@@ -352,7 +352,7 @@ def get_approved(call: Here, approved_id: str) -> dict[str, Any]:
 
 
 @door.post("/approved/{approved_id}/revoke", responses=problems(404, 409, 413, 415), response_model=ApprovedShown)
-@needs("admin")
+@needs("admin", human=True)
 def revoke_approved(call: Here, approved_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Take an approval back: no run starts from it any more. Runs that are under way go on."""
     approved = _approval(call).revoke(call.actor, approved_id, reason=body.reason if body is not None else "")

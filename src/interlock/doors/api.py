@@ -27,6 +27,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 LEVELS: Sequence[Level] = ("actions", "operator", "admin")
 _NEEDS = "_interlock_needs"
+_HUMAN = "_interlock_human"
 _NOTHING: Any = object()
 _MOST_DIGITS = 17
 _ENTITY_TAG = re.compile(r'(?:W/)?"(\d{1,15})"')
@@ -108,11 +109,12 @@ def house(call: ApiCall, kind: type[House]) -> House:
     return cast("House", call.house)
 
 
-def needs(level: Level) -> Callable[[Endpoint], Endpoint]:
-    """Say which role a route needs at least."""
+def needs(level: Level, *, human: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Say which role a route needs at least, and whether the room lets only humans do it; a test holds both."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _NEEDS, level)
+        setattr(endpoint, _HUMAN, human)
         return endpoint
 
     return mark
@@ -123,13 +125,17 @@ def needed(endpoint: Callable[..., Any]) -> Level:
     return cast("Level", getattr(endpoint, _NEEDS))
 
 
+def for_humans(endpoint: Callable[..., Any]) -> bool:
+    """Say whether only a human may, whatever the role."""
+    return bool(getattr(endpoint, _HUMAN))
+
+
 class GuardedRoute(APIRoute):
     """A route that checks role and media type before anything else is looked at."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        level = needed(endpoint)
         extra: dict[str, Any] = dict(options.pop("openapi_extra", None) or {})
-        super().__init__(path, endpoint, openapi_extra={**extra, "x-required-role": level}, **options)
+        super().__init__(path, endpoint, openapi_extra={**extra, **_rights(endpoint)}, **options)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # pyright: ignore[reportIncompatibleMethodOverride] - any awaitable is awaited
         """Wrap FastAPI's handler."""
@@ -150,6 +156,10 @@ class GuardedRoute(APIRoute):
             return await inner(_Read(request.scope, request.receive, parsed(await request.body())))
 
         return handler
+
+
+def _rights(endpoint: Callable[..., Any]) -> dict[str, Any]:
+    return {"x-required-role": needed(endpoint), **({"x-only-humans": True} if for_humans(endpoint) else {})}
 
 
 class _Read(Request):

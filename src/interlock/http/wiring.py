@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.access.throttle import Throttle
+from interlock.http import tracing
 from interlock.http.application import Parts, create_application
 from interlock.http.follower import Follower
 
@@ -34,4 +36,6 @@ def plugged(house: Any, *, ops: bool = True) -> tuple[FastAPI, Follower]:  # noq
         wrote=follower.follow,
         ops=ops,
     )
-    return create_application(parts), follower
+    app = create_application(parts)
+    tracing.install(app, os.environ)
+    return app, follower

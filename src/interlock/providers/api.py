@@ -104,7 +104,7 @@ def get_provider(call: Here, response: Response) -> dict[str, Any]:
 
 
 @door.put("/provider", responses=problems(404, 409, 412, 413, 415), response_model=ProvidersShown)
-@needs("admin")
+@needs("admin", human=True)
 def put_provider(call: Here, response: Response, body: dict[str, Any], if_match: IfMatch = None) -> dict[str, Any]:
     """Change the providers: what is left out stays, `***` keeps a key, null takes it away. Only a human may."""
     try:
