@@ -90,6 +90,7 @@ class TokenShown(Shown):
     created_at: str
     created_by: str
     expires_at: str | None
+    rotated_at: str | None
     revoked_at: str | None
     last_used_at: str | None
 
@@ -217,7 +218,7 @@ def raise_panic(call: Here, body: PanicBody) -> dict[str, Any]:
 @door.post(
     "/panic/release", responses=problems(409, 413, 415), response_model=PanicShown, response_model_exclude_unset=True
 )
-@needs("admin")
+@needs("admin", human=True)
 def release_panic(call: Here, body: Release) -> dict[str, Any]:
     """Let everything go on; only a human admin may."""
     panic = _access(call).release_panic(call.actor, role=Role(call.level), reason=body.reason)
@@ -255,6 +256,7 @@ def _shown_token(token: Token, now_ms: int) -> dict[str, Any]:
         "created_at": to_text(token.created_ms),
         "created_by": token.created_by,
         "expires_at": _time(token.expires_ms),
+        "rotated_at": _time(token.rotated_ms),
         "revoked_at": _time(token.revoked_ms),
         "last_used_at": _time(token.last_used_ms),
     }
