@@ -21,6 +21,7 @@ def commands(page: str) -> list[str]:
     return _COMMAND.findall((DOCS / page).read_text(encoding="utf-8"))
 
 
+@pytest.mark.proves("queue-page")
 @pytest.mark.timeout(180)
 def test_every_command_of_the_queue_s_page_works(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

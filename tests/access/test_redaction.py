@@ -83,6 +83,7 @@ AROUND = (
 )
 
 
+@pytest.mark.proves("ops-redaction")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("around", AROUND)
 def test_a_secret_is_taken_out_wherever_it_stands(form: str, around: str) -> None:

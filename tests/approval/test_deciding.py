@@ -239,6 +239,7 @@ def test_an_expired_approval_can_still_be_revoked_and_says_so(timed: Interlock, 
     assert timed.approval.revoke(ALICE, approved.id).standing(timed.now()) == "revoked"
 
 
+@pytest.mark.proves("ops-runs-approved-only")
 @pytest.mark.parametrize("wrong", ["draft", "path", "lower", "other"])
 def test_a_run_comes_from_an_approved_id_and_from_nothing_else(house: Interlock, wrong: str) -> None:
     approved = approved_in(house)

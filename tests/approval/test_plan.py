@@ -26,6 +26,7 @@ def test_without_a_plan_an_empty_one_is_shown(house: Interlock) -> None:
     assert counts(house)["events"] == 0
 
 
+@pytest.mark.proves("ops-plan")
 def test_a_plan_is_kept_as_it_was_written_and_its_versions_rise(house: Interlock) -> None:
     body = plan(
         TASK, {**TASK, "id": "u", "depends": ["t"], "status": "blocked", "ours": [1]}, note="ünï", constraints=["a"]

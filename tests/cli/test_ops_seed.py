@@ -72,6 +72,7 @@ def words_of(line: str, python: str) -> list[str]:
     return [python, *words[1:]]
 
 
+@pytest.mark.proves("queue-entry-point")
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize(
     ("line", "answer", "code"), EXAMPLES, ids=[line.partition("ops.py ")[2] for line, *_ in EXAMPLES]
@@ -86,6 +87,7 @@ def test_every_example_runs_as_it_is_written_whichever_python_is_first(
     assert (done.returncode, done.stdout, done.stderr) == (code, answer, "")
 
 
+@pytest.mark.proves("queue-defaults")
 @pytest.mark.parametrize("line", [line for line, *_ in EXAMPLES if "/QUEUE.md" not in line and "/queue.db" not in line])
 def test_the_defaults_are_the_workspace_s_from_any_folder(workspace: Path, tmp_path: Path, line: str) -> None:
     both(workspace, row("ORCH-013"), row("ORCH-014", "FAILED"))
@@ -100,6 +102,7 @@ def test_the_defaults_are_the_workspace_s_from_any_folder(workspace: Path, tmp_p
 # --- status -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("queue-status")
 def test_status_counts_all_five_and_shows_the_first_that_are_under_way(ops: Ops, store: Store) -> None:
     store.fill(
         row("ORCH-001", "PENDING"),
@@ -120,6 +123,7 @@ def test_status_counts_all_five_and_shows_the_first_that_are_under_way(ops: Ops,
     assert whole(store.root) == before
 
 
+@pytest.mark.proves("queue-status")
 def test_status_of_an_empty_queue_is_five_zeros(ops: Ops, store: Store) -> None:
     answered = ops(*store.options, "status")
     assert (answered.code, answered.err) == (0, "")
@@ -145,6 +149,7 @@ def test_a_variable_says_how_many_status_shows(ops: Ops, store: Store, top: str,
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("queue-workers")
 def test_workers_groups_what_is_under_way_by_its_owner(ops: Ops, store: Store) -> None:
     store.fill(
         row("ORCH-001", "IN_PROGRESS", "P2", owner_session="beta", started_at_kst="2026-11-20 09:00"),
@@ -165,6 +170,7 @@ def test_workers_groups_what_is_under_way_by_its_owner(ops: Ops, store: Store) -
     assert whole(store.root) == before
 
 
+@pytest.mark.proves("queue-workers")
 def test_workers_says_so_when_nobody_works(ops: Ops, store: Store) -> None:
     store.fill(row("ORCH-001"))
     assert ops(*store.options, "workers").out == "workers: none\n"
@@ -173,6 +179,7 @@ def test_workers_says_so_when_nobody_works(ops: Ops, store: Store) -> None:
 # --- consistency-check ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("queue-consistency")
 def test_what_agrees_but_for_its_texts_is_consistent(ops: Ops) -> None:
     """Task, criteria and notes are not compared: a bar in the database is a slash in Markdown."""
     Store("sqlite", ops.root).fill(row("ORCH-001", "BLOCKED", notes="a | b", due_at_kst="2026-12-01 10:00"))
@@ -249,6 +256,7 @@ def log(root: Path, lines: Sequence[str]) -> None:
     (root / LOG).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+@pytest.mark.proves("queue-kpi")
 def test_kpi_adds_up_the_run_log_of_the_seed_s_tools(ops: Ops) -> None:
     log(
         ops.root,
@@ -286,6 +294,7 @@ def test_a_rate_at_its_limit_is_no_alert(ops: Ops, done: int, failed: int, limit
     assert answered.code == (0 if limit == "1" else 2)
 
 
+@pytest.mark.proves("queue-kpi-alerts")
 def test_alerts_stand_below_the_line_in_their_order_each_only_above_its_limit(ops: Ops) -> None:
     Store("sqlite", ops.root).fill(row("ORCH-001", "IN_PROGRESS", started_at_kst="2026-01-01 10:00"))
     log(ops.root, [end("done", 2001), end("fail", 2001)])
@@ -302,6 +311,7 @@ def test_alerts_stand_below_the_line_in_their_order_each_only_above_its_limit(op
     assert (answered.code, answered.out.count("\n")) == (0, 1)
 
 
+@pytest.mark.proves("queue-kpi-alerts")
 def test_without_the_flag_an_alert_is_only_said(ops: Ops) -> None:
     log(ops.root, [end("fail")])
     answered = ops("kpi")
@@ -352,6 +362,7 @@ def test_work_in_the_database_counts_with_the_time_it_took(ops: Ops, ask: Door) 
 # --- cancel -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("queue-cancel")
 @pytest.mark.parametrize("status", ["PENDING", "IN_PROGRESS", "BLOCKED"])
 def test_cancel_blocks_what_is_active_and_keeps_its_notes(ops: Ops, store: Store, status: str) -> None:
     store.fill(row("ORCH-013", status, notes="먼저"), row("ORCH-014", status))
@@ -366,6 +377,7 @@ def test_cancel_blocks_what_is_active_and_keeps_its_notes(ops: Ops, store: Store
     assert store.rows()["ORCH-014"]["notes"] == f"cancelled_by_operator{joint}cancelled_by_operator"
 
 
+@pytest.mark.proves("queue-cancel-terminal")
 @pytest.mark.parametrize("status", ["DONE", "FAILED"])
 def test_cancel_rejects_what_has_ended(ops: Ops, store: Store, status: str) -> None:
     store.fill(row("ORCH-013", status, notes="how it ended"))
@@ -418,6 +430,7 @@ def test_what_happened_stands_in_the_history_that_other_tools_read(ops: Ops, dat
 # --- replan -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("queue-replan")
 @pytest.mark.parametrize(
     ("status", "after"),
     [
@@ -438,6 +451,7 @@ def test_replan_follows_the_status_policy_and_keeps_the_notes(ops: Ops, store: S
     assert (found["owner_session"], found["started_at_kst"]) == kept
 
 
+@pytest.mark.proves("queue-replan-lease")
 def test_replan_takes_the_lease_from_whoever_had_it(ops: Ops, ask: Door) -> None:
     ask("queue", "add", "--task", "t", "--success-criteria", "s")
     ask("queue", "claim", "--owner-session", "w")
@@ -449,6 +463,7 @@ def test_replan_takes_the_lease_from_whoever_had_it(ops: Ops, ask: Door) -> None
     assert ask.json("queue", "claim", "--owner-session", "w2")["id"] == "ORCH-001"
 
 
+@pytest.mark.proves("queue-replan-notes")
 @pytest.mark.parametrize("notes", ["", " ", "\t\n ", "\u2003", "\r\v\f"], ids=ascii)
 def test_replan_without_a_word_is_refused(ops: Ops, store: Store, notes: str) -> None:
     store.fill(row("ORCH-013"))
@@ -489,6 +504,7 @@ def test_a_bar_in_a_note_is_a_slash_in_markdown_and_a_bar_in_a_database(ops: Ops
 # --- retry ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("queue-retry-markdown")
 @pytest.mark.parametrize("status", ["FAILED", "BLOCKED"])
 def test_retry_in_markdown_takes_what_failed_or_is_blocked(ops: Ops, status: str) -> None:
     store = Store("markdown", ops.root)
@@ -498,6 +514,7 @@ def test_retry_in_markdown_takes_what_failed_or_is_blocked(ops: Ops, status: str
     assert (found["owner_session"], found["started_at_kst"], found["notes"]) == ("-", "-", "why / retry_requested")
 
 
+@pytest.mark.proves("queue-retry-markdown")
 @pytest.mark.parametrize("status", ["PENDING", "IN_PROGRESS", "DONE"])
 def test_retry_in_markdown_refuses_everything_else(ops: Ops, status: str) -> None:
     Store("markdown", ops.root).fill(row("ORCH-013", status))
@@ -507,6 +524,7 @@ def test_retry_in_markdown_refuses_everything_else(ops: Ops, status: str) -> Non
     assert whole(ops.root) == before
 
 
+@pytest.mark.proves("queue-retry-database")
 @pytest.mark.parametrize(("attempts", "seconds"), [(0, 60), (1, 180), (2, 600)])
 def test_retry_in_a_database_waits_longer_each_time_and_says_until_when(
     ops: Ops, database_store: Store, attempts: int, seconds: int
@@ -548,6 +566,7 @@ def test_retry_in_a_database_refuses_what_has_not_failed(ops: Ops, database_stor
     assert database_store.items() == before
 
 
+@pytest.mark.proves("queue-retry-limit")
 @pytest.mark.parametrize(("attempts", "most"), [(3, 3), (4, 3), (0, 0), (5, 5)])
 def test_retry_stops_at_the_attempts_that_an_item_has_also_when_those_are_none(
     ops: Ops, database_store: Store, attempts: int, most: int

@@ -29,6 +29,7 @@ def _item(house: Interlock, item_id: str) -> Item:
         return queue.get(item_id)
 
 
+@pytest.mark.proves("ops-run-ttl")
 @pytest.mark.parametrize("world", ["sqlite", "postgres"], indirect=True)
 def test_it_promotes_archives_and_signs_and_starts_no_run(world: World) -> None:
     settings = replace(world.house.settings, runs=replace(world.house.settings.runs, archive_after_seconds=1))

@@ -116,7 +116,7 @@ def serving(house: Interlock, *, ops: bool = True, access: AccessOptions = PATIE
     served = None
     try:
         assert ready.wait(10)
-        served = Served(house, server, told[0], dict(_tokens(house)), follower)
+        served = Served(house, server, told[0], dict(tokens_of(house)), follower)
         yield served
     finally:
         for client in list(served.clients.values()) if served else ():
@@ -126,7 +126,7 @@ def serving(house: Interlock, *, ops: bool = True, access: AccessOptions = PATIE
         assert not thread.is_alive()
 
 
-def _tokens(house: Interlock) -> Iterator[tuple[tuple[str, str], str]]:
+def tokens_of(house: Interlock) -> Iterator[tuple[tuple[str, str], str]]:
     for role in ROLES:
         for kind in KINDS:
             holder = Principal(PrincipalKind(kind), f"{kind}-{role}")

@@ -33,6 +33,7 @@ CHECKS: list[Any] = [
 ]
 
 
+@pytest.mark.proves("ops-openapi")
 def test_the_document_that_is_committed_is_the_one_that_is_served(shared: Served) -> None:
     for name in NAMES:
         answer = shared.client("actions", "service").get(name)
@@ -61,6 +62,7 @@ def test_every_operation_says_who_may_call_it_what_it_answers_and_how_it_fails()
         assert "X-Correlation-ID" in answer["headers"]
 
 
+@pytest.mark.proves("ops-openapi")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("role", ROLES)
 def test_whatever_is_asked_the_answer_is_documented_and_no_accident(shared: Served, role: str) -> None:

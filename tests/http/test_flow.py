@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.http.served import Served, told
 
 
+@pytest.mark.proves("ops-drafts")
 def test_the_road_from_draft_to_run_and_no_other(served: Served) -> None:
     admin = served.client()
     draft = admin.post("/ops/drafts", json={"prompt": "refactor X"})

@@ -62,6 +62,7 @@ def test_a_route_that_does_not_say_which_role_it_needs_can_not_be_made() -> None
         door.get("/new")(lambda: None)
 
 
+@pytest.mark.proves("ops-address")
 @pytest.mark.parametrize("way", WAYS, ids=title)
 def test_without_a_token_nothing_else_is_looked_at(nobody: httpx2.Client, way: Way) -> None:
     shown: tuple[dict[str, str], ...] = (
@@ -77,6 +78,7 @@ def test_without_a_token_nothing_else_is_looked_at(nobody: httpx2.Client, way: W
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.proves("ops-roles")
 @pytest.mark.parametrize("way", WAYS, ids=title)
 def test_a_role_that_is_too_low_is_refused_before_the_body_is_looked_at(shared: Served, way: Way) -> None:
     for role, kind in itertools.product(LEVELS[: LEVELS.index(way.level)], KINDS):
@@ -101,11 +103,13 @@ def test_fields_that_nobody_knows_are_refused(shared: Served, way: Way) -> None:
     assert any("nobody_knows" in error["loc"] for error in problem["errors"])
 
 
+@pytest.mark.proves("ops-roles")
 def test_the_table_of_rights_on_the_page_is_the_code_s() -> None:
     assert committed() == table()
     assert committed().count("\n") == len(WAYS) + 2
 
 
+@pytest.mark.proves("ops-humans")
 def test_what_only_humans_may_is_refused_to_every_other_admin(served: Served) -> None:
     approve, revoke = "/ops/drafts/{draft_id}/approve", "/ops/approved/{approved_id}/revoke"
     for_humans: dict[tuple[str, str], tuple[str, Any]] = {
@@ -179,6 +183,7 @@ def test_every_answer_names_its_correlation_id_and_a_wrong_one_is_not_taken_over
         assert nobody.get(path).headers["x-correlation-id"]
 
 
+@pytest.mark.proves("ops-audit")
 def test_a_correlation_id_binds_what_was_done_in_the_log(served: Served) -> None:
     served.client().post("/ops/drafts", json={"prompt": "p"}, headers={"X-Correlation-ID": "mine-3"})
     assert served.client().get("/ops/audit", params={"limit": 1}).json()[0]["correlation_id"] == "mine-3"
@@ -205,6 +210,7 @@ def test_a_token_in_the_address_or_in_a_body_is_none(shared: Served, nobody: htt
     assert token not in redact(f"GET /status?token={token}")
 
 
+@pytest.mark.proves("ops-rate-limit")
 def test_who_asks_too_often_is_told_how_long_to_wait_and_nobody_else_waits(workspace: Path) -> None:
     access = AccessOptions(requests_per_minute=60, burst=3, bad_tokens_per_minute=3)
     with closing(Interlock.at(workspace)) as house, serving(house, access=access) as served:

@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.door import PROGRAM, environment
 from tests.http.test_processes import SECRETS, process
 
@@ -13,6 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "OPERATIONS.md"
 COMMANDS = re.findall(r"^    ((?:interlock|curl|export) .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.mark.proves("ops-curl")
 def test_every_command_of_the_page_works(workspace: Path) -> None:
     assert len(COMMANDS) > 20
     with process(workspace, "--api-only") as server:

@@ -7,6 +7,7 @@ import pytest
 from tests.http.served import KINDS, ROLES, Served, told
 
 
+@pytest.mark.proves("ops-panic")
 def test_what_begins_something_is_frozen_and_what_ends_something_goes_on(any_served: Served) -> None:
     admin = any_served.client()
     draft_id, approved_id = any_served.draft(), any_served.approved()
@@ -47,6 +48,7 @@ def test_what_begins_something_is_frozen_and_what_ends_something_goes_on(any_ser
     told(admin.post("/ops/panic/release", json={"reason": "again"}), 409, "panic_not_on")
 
 
+@pytest.mark.proves("ops-panic")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("role", ROLES)
 def test_only_a_human_admin_releases_it(served: Served, role: str, kind: str) -> None:

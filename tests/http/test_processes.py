@@ -81,6 +81,7 @@ def run(client: httpx2.Client, command: str, repository: Path) -> str:
     return str(client.post("/ops/runs", json={"approved_id": approved["id"]}).json()["id"])
 
 
+@pytest.mark.proves("ops-run-log")
 @pytest.mark.timeout(120)
 def test_it_carries_runs_out_and_gives_one_back_when_it_is_stopped(workspace: Path, repository: Path) -> None:
     with process(workspace) as server, server.client() as client:
@@ -127,6 +128,7 @@ def _ask(client: httpx2.Client, answers: list[int]) -> None:
             return  # closed between two requests: nothing was made of this one
 
 
+@pytest.mark.proves("ops-crash")
 @pytest.mark.timeout(180)
 def test_killed_in_the_middle_of_changes_nothing_is_half_done_and_keys_still_count(workspace: Path) -> None:
     for round_ in range(3):
@@ -165,6 +167,7 @@ def _change(client: httpx2.Client, name: str, done: dict[str, str]) -> None:
             return
 
 
+@pytest.mark.proves("ops-panic")
 def test_panic_outlives_it(workspace: Path) -> None:
     with process(workspace, "--api-only") as server, server.client() as client:
         assert client.put("/ops/panic", json={"reason": "wrong"}).status_code == 200
@@ -191,6 +194,7 @@ def test_two_servers_over_one_workspace_agree(workspace: Path) -> None:
     assert call("windows", "verify", at=workspace).code == 0
 
 
+@pytest.mark.proves("ops-switched-off")
 def test_switched_off_it_answers_501_on_ops_and_goes_on_with_the_rest(workspace: Path) -> None:
     with process(workspace, "--no-ops") as server, server.client() as client:
         told(client.get("/ops/drafts"), 501, "switched_off")
@@ -214,6 +218,7 @@ def test_a_weak_token_of_the_environment_is_refused_before_it_listens(workspace:
     assert "guess-me" not in said.err
 
 
+@pytest.mark.proves("ops-redaction")
 def test_no_secret_is_in_a_log_an_answer_an_event_a_file_or_a_command_line(workspace: Path, repository: Path) -> None:
     with process(workspace) as server, server.client() as client:
         made = client.post("/ops/tokens", json={"name": "t", "role": "admin"}).json()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.http.served import Served, told
 
@@ -18,6 +19,7 @@ def at_once(*deeds: Deed) -> Sequence[httpx2.Response]:
         return [each.result() for each in [pool.submit(deed) for deed in deeds]]
 
 
+@pytest.mark.proves("ops-approve-atomic")
 def test_eight_approvals_at_once_make_one_record(any_served: Served) -> None:
     admin, draft_id = any_served.client(), any_served.draft()
     answers = at_once(*[lambda: admin.post(f"/ops/drafts/{draft_id}/approve")] * 8)
@@ -31,6 +33,7 @@ def test_eight_approvals_at_once_make_one_record(any_served: Served) -> None:
     assert kinds.count("draft.approved") == 1
 
 
+@pytest.mark.proves("ops-approve-frozen")
 def test_an_approval_and_an_edit_at_once_never_approve_what_nobody_saw(any_served: Served) -> None:
     admin = any_served.client()
     for _ in range(6):
@@ -70,6 +73,7 @@ def test_two_edits_of_what_both_saw_leave_one(any_served: Served) -> None:
         assert right.headers["etag"] == '"2"'
 
 
+@pytest.mark.proves("ops-plan")
 def test_two_plans_written_over_the_same_one_leave_one(any_served: Served) -> None:
     admin = any_served.client()
     plan: dict[str, Any] = {"id": "p", "title": "t", "workspace": "w", "created": "c", "objective": "o", "tasks": []}

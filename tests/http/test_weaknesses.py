@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from interlock.cli.serve import serve
 from interlock.http.application import DOORS
 from interlock.settings import Settings
@@ -38,6 +40,7 @@ def test_2_what_is_decided_is_decided(served: Served) -> None:
     assert len(admin.get("/ops/approved").json()) == 1
 
 
+@pytest.mark.proves("ops-approve-frozen")
 def test_3_what_runs_is_the_approved_copy_and_its_digest_says_so(served: Served) -> None:
     admin, draft_id = served.client(), served.draft("as it was")
     shown = admin.get(f"/ops/drafts/{draft_id}").json()
@@ -47,6 +50,7 @@ def test_3_what_runs_is_the_approved_copy_and_its_digest_says_so(served: Served)
     told(admin.post(f"/ops/drafts/{other}/approve", json={"digest": shown["digest"]}), 409, "draft_changed")
 
 
+@pytest.mark.proves("ops-ids")
 def test_4_an_id_is_an_id_and_no_path(served: Served) -> None:
     admin, approved_id, draft_id = served.client(), served.approved(), served.draft()
     for wrong in (
@@ -64,6 +68,7 @@ def test_4_an_id_is_an_id_and_no_path(served: Served) -> None:
     assert admin.get("/ops/runs").json() == []
 
 
+@pytest.mark.proves("ops-cancel")
 def test_5_a_cancelled_run_stays_cancelled(served: Served) -> None:
     admin, run_id = served.client(), served.run()
     held = admin.post("/ops/queue/claim", json={"owner_session": "outside"}).json()
@@ -92,6 +97,7 @@ def test_7_bad_tokens_lock_nobody_out_and_panic_does_freeze(served: Served) -> N
     told(served.client().post("/ops/drafts", json={"prompt": "p"}), 423)
 
 
+@pytest.mark.proves("ops-provider")
 def test_8_generate_takes_json_and_a_partial_provider_keeps_the_rest(served: Served) -> None:
     admin = served.client("admin")
     before = admin.get("/ops/provider").json()
@@ -110,6 +116,7 @@ def test_8_generate_takes_json_and_a_partial_provider_keeps_the_rest(served: Ser
     told(admin.post("/ops/generate", json={"prompt": "x" * 3_000_000}), 413)
 
 
+@pytest.mark.proves("ops-audit")
 def test_9_and_10_every_denial_is_told_with_who_and_what(served: Served) -> None:
     told(served.client("actions", "agent").post("/ops/runs", json={}, headers={"X-Correlation-ID": "c-1"}), 403)
     event = served.client("actions").get("/ops/audit", params={"limit": 1}).json()[0]
@@ -138,11 +145,13 @@ def test_11_lists_come_in_pages_that_lose_and_double_nothing(served: Served) -> 
     assert events == list(range(served.house.event_log.size()))[::-1]
 
 
+@pytest.mark.proves("ops-address")
 def test_12_it_listens_on_this_machine_only_unless_told_otherwise() -> None:
     assert Settings().server.host == "127.0.0.1"
     assert inspect.signature(serve).parameters["host"].default is None
 
 
+@pytest.mark.proves("ops-status")
 def test_13_a_state_that_does_not_allow_it_is_a_conflict_and_status_is_for_every_role(served: Served) -> None:
     draft_id = served.draft()
     served.client().post(f"/ops/drafts/{draft_id}/reject")

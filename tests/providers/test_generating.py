@@ -278,6 +278,7 @@ FAILURES: dict[str, tuple[Behaviour, type[ProviderError], str, str]] = {
 }
 
 
+@pytest.mark.proves("ops-provider-offline")
 @pytest.mark.parametrize("wrong", FAILURES)
 def test_a_failure_says_what_it_was_and_leaves_a_draft_in_error(
     configured: Configured, server: ModelServer, kind: ProviderType, wrong: str

@@ -83,6 +83,7 @@ def test_only_a_human_admin_sets_and_every_admin_generates(served: Served, kind:
         told(served.client(role, kind).post("/ops/generate", json={"prompt": "sweep"}), 403, "role_too_low")
 
 
+@pytest.mark.proves("ops-generate")
 def test_generate_makes_a_draft_from_a_body_or_from_a_parameter(served: Served) -> None:
     made = served.client().post("/ops/generate", json={"prompt": "sweep", "context": {"floor": "oak"}})
     assert made.status_code == 201
@@ -132,6 +133,7 @@ def test_a_failure_has_its_status_and_names_the_draft_in_error(
     told(served.client().post(f"/ops/drafts/{draft['id']}/approve"), 409, "draft_in_error")
 
 
+@pytest.mark.proves("ops-provider-offline")
 def test_a_provider_that_is_not_there_is_503(served: Served) -> None:
     assert put(served, {"providers": {"here": {"base_url": "http://127.0.0.1:9", "api_key": None}}}).status_code == 200
     problem = told(served.client().post("/ops/generate", json={"prompt": "sweep"}), 503, "provider_unreachable")
@@ -158,6 +160,7 @@ def test_who_hangs_up_calls_the_generation_off(served: Served, server: ModelServ
     until(lambda: "called off" in served.client().get("/ops/drafts").json()[0]["error"], 5)
 
 
+@pytest.mark.proves("ops-health-check")
 def test_health_says_of_every_provider_how_it_is(served: Served) -> None:
     here, there = served.client("operator").get("/ops/provider/health").json()["items"]
     assert (here["id"], here["status"], here["active"]) == ("here", "ok", True)

@@ -115,6 +115,7 @@ def loud(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> p
     return caplog
 
 
+@pytest.mark.proves("ops-provider")
 @pytest.mark.parametrize("where", ["environment", "file"])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=BEHAVIOURS)
 def test_a_key_is_in_no_file_event_error_or_log_whatever_a_provider_does(

@@ -29,6 +29,7 @@ def ended(house: Interlock, *, failed: bool = False) -> Run:
     return house.runs.get(run.id)
 
 
+@pytest.mark.proves("ops-run-ttl", "ops-kept")
 def test_only_what_ended_before_is_archived_and_only_once(house: Interlock) -> None:
     old = ended(house)
     until(lambda: house.now() > (old.ended_ms or 0) + 1)

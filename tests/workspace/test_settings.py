@@ -116,6 +116,7 @@ def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> Non
     assert settings.agent.checks == ("make test", "true")
 
 
+@pytest.mark.proves("ops-windows")
 def test_the_names_that_seed_4_gives_are_read_and_ours_win(tmp_path: Path) -> None:
     seeds = {"OPS_RUN_TTL": "60", "ORCH_OPS_DATA_DIR": "shown", "ORCH_PORT": "9000"}
     settings = load(tmp_path, seeds)
@@ -135,6 +136,7 @@ def test_a_wrong_value_under_a_seed_s_name_is_named(tmp_path: Path, name: str, v
         load(tmp_path, {name: value})
 
 
+@pytest.mark.proves("ops-windows")
 def test_the_windows_go_where_the_setting_says(ask: Door) -> None:
     written(ask.root, '[windows]\nops_folder = "shown/here"')
     draft = ask("draft", "create", "--prompt", "p", "--json").json
