@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import approving, bulk, claims, glancing, sealing, startup, verifying, wakeup
+from benchmarks import approving, bulk, claims, glancing, sealing, serving, startup, verifying, wakeup
 from benchmarks.grounds import Grounds
 from benchmarks.table import Row, rendered
 
@@ -27,6 +27,7 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
     "glance": glancing.measure,
     "bulk": bulk.measure,
     "approve": approving.measure,
+    "serve": serving.measure,
 }
 
 

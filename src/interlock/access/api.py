@@ -92,6 +92,7 @@ class TokenShown(Shown):
     expires_at: str | None
     rotated_at: str | None
     revoked_at: str | None
+    revoked_by: str | None
     last_used_at: str | None
 
 
@@ -258,6 +259,7 @@ def _shown_token(token: Token, now_ms: int) -> dict[str, Any]:
         "expires_at": _time(token.expires_ms),
         "rotated_at": _time(token.rotated_ms),
         "revoked_at": _time(token.revoked_ms),
+        "revoked_by": token.revoked_by,
         "last_used_at": _time(token.last_used_ms),
     }
 

@@ -161,14 +161,19 @@ class Access:
             desk.emit(TokenRevoked(subject=token_id, reason=reason))
             return _token(desk, token_id)
 
+    def known(self, text: str) -> Identity | None:
+        """Say who shows a token of the environment, without a look at the database; None for any other text."""
+        given = digest_of(text)
+        found = [each for each in self.environment() if same(each.digest, given)]
+        return _of_environment(found[0]) if found else None
+
     def identify(self, text: str) -> Identity:
         """Say who shows this token; raises `TokenInvalid`, which does not tell what is wrong with it."""
         self.settle(self.clock())
+        known = self.known(text)
+        if known is not None:
+            return known
         shown = read(TOKEN, text)
-        given = digest_of(text)
-        known = [each for each in self.environment() if same(each.digest, given)]
-        if known:
-            return _of_environment(known[0])
         if shown is None:
             raise TokenInvalid
         with self.look() as desk:

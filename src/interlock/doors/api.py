@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
+from inspect import iscoroutinefunction
+from types import GenericAlias
 from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from interlock.kernel.canonical import MAX_DEPTH, MAX_INTEGER
 from interlock.kernel.errors import Conflict, Invalid, Refused
@@ -135,7 +138,7 @@ class GuardedRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         extra: dict[str, Any] = dict(options.pop("openapi_extra", None) or {})
-        super().__init__(path, endpoint, openapi_extra={**extra, **_rights(endpoint)}, **options)
+        super().__init__(path, _answering(endpoint, options), openapi_extra={**extra, **_rights(endpoint)}, **options)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # pyright: ignore[reportIncompatibleMethodOverride] - any awaitable is awaited
         """Wrap FastAPI's handler."""
@@ -156,6 +159,26 @@ class GuardedRoute(APIRoute):
             return await inner(_Read(request.scope, request.receive, parsed(await request.body())))
 
         return handler
+
+
+def _answering(endpoint: Endpoint, options: Mapping[str, Any]) -> Endpoint:
+    """Let an endpoint write its answer in the thread that it runs in: FastAPI would go to another one for that."""
+    model: Any = options.get("response_model")
+    if not isinstance(model, type | GenericAlias) or iscoroutinefunction(endpoint):
+        return endpoint
+    writer = cast("TypeAdapter[Any]", TypeAdapter(cast("type[Any]", model)))
+    left_out = bool(options.get("response_model_exclude_unset"))
+
+    @wraps(endpoint)
+    def answering(*given: Any, **named: Any) -> Response:  # noqa: ANN401 - what the endpoint takes
+        found = endpoint(*given, **named)
+        content = writer.dump_json(writer.validate_python(found), exclude_unset=left_out, by_alias=True)
+        answer = Response(content, status_code=options.get("status_code") or 200, media_type="application/json")
+        if "response" in named:
+            answer.raw_headers.extend(named["response"].raw_headers)
+        return answer
+
+    return cast("Endpoint", answering)
 
 
 def _rights(endpoint: Callable[..., Any]) -> dict[str, Any]:
@@ -242,7 +265,7 @@ class Door(APIRouter):
 
     def __init__(self, prefix: str, tag: str) -> None:
         """Take the path that they share, and the word under which they are documented."""
-        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute)
+        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=problems(*EVERYWHERE))
 
 
 class Problem(BaseModel):

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from interlock import __version__
 from interlock.access import api as access
 from interlock.approval import api as approval
-from interlock.doors.api import EVERYWHERE, problems
 from interlock.evidence import api as evidence
 from interlock.http import document, live, status
 from interlock.http.gate import Access, Gate, Throttle
@@ -65,14 +64,12 @@ def create_application(parts: Parts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        responses=problems(*EVERYWHERE),
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )
     install(app)
-    app.include_router(status.open_door)
-    for door in DOORS:
-        app.include_router(door)
+    for door in (status.open_door, *DOORS):
+        app.router.routes.extend(door.routes)  # included, each router would be asked twice
     app.add_middleware(_Switch, ops=parts.ops)
     app.add_middleware(
         Gate,

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from typing import Annotated, Any, Protocol
 
 from anyio import to_thread
@@ -31,6 +32,8 @@ _PAGE = 200
 door = Door("/ops/events", "events")
 
 Event = tuple[int, Mapping[str, Any]]
+Frame = tuple[int, str]
+"""An event as it is sent: written once, however many follow."""
 
 
 class Log(Protocol):
@@ -51,7 +54,7 @@ class Tail:
     def __init__(self, log: Log) -> None:
         """Take the log."""
         self._log = log
-        self._recent: deque[Event] = deque(maxlen=_KEPT)
+        self._recent: deque[Frame] = deque(maxlen=_KEPT)
         self._grown = asyncio.Event()
         self.size = 0
         self.ended = False
@@ -77,7 +80,7 @@ class Tail:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def after(self, start: int) -> Sequence[Event]:
+    async def after(self, start: int) -> Sequence[Frame]:
         """Return events from `start` on; waits for one, but not longer than a heartbeat."""
         if start >= self.size and not self.ended:
             grown = self._grown
@@ -87,19 +90,25 @@ class Tail:
             return ()
         if self._recent and self._recent[0][0] <= start:
             offset = start - self._recent[0][0]
-            return [self._recent[place] for place in range(offset, min(offset + _PAGE, len(self._recent)))]
-        return await to_thread.run_sync(self._log.events, start, _PAGE)
+            return list(islice(self._recent, offset, offset + _PAGE))
+        return await to_thread.run_sync(self._frames, start)
+
+    def _frames(self, start: int) -> Sequence[Frame]:
+        return [
+            (index, f"id: {index}\nevent: {event['kind']}\ndata: {json.dumps({'index': index, **event})}\n\n")
+            for index, event in self._log.events(start, _PAGE)
+        ]
 
     async def _look(self) -> None:
         while True:
             try:
-                events = await to_thread.run_sync(self._log.events, self.size, _PAGE)
+                frames = await to_thread.run_sync(self._frames, self.size)
             except InterlockError as error:
                 _LOG.warning("the log can not be read now: %s", error.message)
-                events = ()
-            if events:
-                self._recent.extend(events)
-                self.size = events[-1][0] + 1
+                frames = ()
+            if frames:
+                self._recent.extend(frames)
+                self.size = frames[-1][0] + 1
                 self._ring()
             else:
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -148,9 +157,9 @@ async def _none() -> AsyncIterator[str]:
 async def _lines(tail: Tail, start: int) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     while not tail.ended:
-        events = await tail.after(start)
-        if not events and not tail.ended:
+        frames = await tail.after(start)
+        if frames:
+            yield "".join(text for _, text in frames)
+            start = frames[-1][0] + 1
+        elif not tail.ended:
             yield ": alive\n\n"
-        for index, event in events:
-            yield f"id: {index}\nevent: {event['kind']}\ndata: {json.dumps({'index': index, **event})}\n\n"
-            start = index + 1

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request, Response
 
 from interlock import __version__
 from interlock.access.service import Access
-from interlock.doors.api import ApiCall, Door, Here, house, needs
+from interlock.doors.api import EVERYWHERE, ApiCall, Door, Here, house, needs, problems
 from interlock.kernel.errors import InterlockError
 from interlock.queue.service import Queue
 
-open_door = APIRouter(tags=["status"])
+open_door = APIRouter(tags=["status"], responses=problems(*EVERYWHERE))
 door = Door("", "status")
 _BEGAN = time.monotonic()
 
