@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import approving, bulk, claims, glancing, sealing, serving, startup, verifying, wakeup
+from benchmarks import approving, bulk, claims, glancing, looping, sealing, serving, startup, verifying, wakeup
 from benchmarks.grounds import Grounds
 from benchmarks.table import Row, rendered
 
@@ -28,6 +28,7 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
     "bulk": bulk.measure,
     "approve": approving.measure,
     "serve": serving.measure,
+    "loops": looping.measure,
 }
 
 

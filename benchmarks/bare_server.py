@@ -1,4 +1,4 @@
-"""The least that FastAPI can do for the same answers: no caller is proven, nothing is told, one table, one statement."""
+"""The least that FastAPI can do for the same answers: nobody is proven, nothing is told, one table, one statement."""
 
 from __future__ import annotations
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
     from interlock.kernel.once import Noted, Once
+    from interlock.loops.ports import Desk as LoopDesk
+    from interlock.loops.service import Loops
+    from interlock.loops.supervisor import Supervisor
     from interlock.providers.configuration import Configuration
     from interlock.providers.models import ProviderType
     from interlock.providers.ports import Adapter
@@ -123,6 +126,39 @@ class Interlock:
             pin=self.pin,
             attest=self.attest,
             options=self.settings.approval_options(),
+        )
+
+    @cached_property
+    def loops(self) -> Loops:
+        """Agent loops: what is looked after, and the log of what happens to them."""
+        from interlock.kernel.clock import system_clock
+        from interlock.loops.service import Loops
+
+        return Loops(
+            root=str(self.layout.root),
+            runs=str(self.layout.loops),
+            open=self._loop_desk,
+            look=self._loop_look,
+            new_ulid=self.new_ulid,
+            clock=system_clock,
+            environment=os.environ,
+            thawed=self._thawed,
+        )
+
+    def supervisor(self) -> Supervisor:
+        """Return what reconciles every loop that is looked after, as a service of this machine."""
+        import socket
+
+        from interlock.loops.supervisor import Supervisor
+
+        host = socket.gethostname()
+        options = self.settings.loops
+        return Supervisor(
+            loops=self.loops,
+            actor=Actor(principal=Principal(PrincipalKind.SERVICE, f"supervisor@{host}"[:128])),
+            interval_seconds=options.interval_seconds,
+            most_seconds=options.most_seconds,
+            at_once=options.at_once,
         )
 
     @cached_property
@@ -359,6 +395,7 @@ class Interlock:
         from interlock.runs.options import RunOptions
         from interlock.runs.repositories import Worktrees
         from interlock.runs.steps import Bench
+        from interlock.workspace.run_loops import RunLoops
 
         load_signer(self.layout.keys / SERVICE_KEY, "interlock/service")
         if (self.layout.keys / LOG_KEY).exists():
@@ -398,6 +435,7 @@ class Interlock:
             wrote=lambda: _log_all(self.catch_up(actor)),
             seal=self.database.seal,
             sign=lambda: self._sign(actor),
+            alive=lambda runs: RunLoops(self.layout, self.runs).beat(runs, system_clock()),
             archive=lambda: self._archive(actor),
         )
         return Worker(
@@ -500,6 +538,16 @@ class Interlock:
             yield _access(transaction)
 
     @contextmanager
+    def _loop_desk(self, actor: Actor) -> Generator[LoopDesk]:
+        with self.database.write(actor, calming=None) as transaction:  # each event says whether panic forbids it
+            yield _loops(transaction)
+
+    @contextmanager
+    def _loop_look(self) -> Generator[LoopDesk]:
+        with self.database.read() as transaction:
+            yield _loops(transaction)
+
+    @contextmanager
     def _provider_log(self, actor: Actor) -> Generator[Emit]:
         with self.database.write(actor) as transaction:
             yield transaction.emit
@@ -580,6 +628,7 @@ def create_workspace(
     """
     from interlock.storage.evidence import StoredLog
     from interlock.workspace.events import WorkspaceCreated
+    from interlock.workspace.loop_scripts import make_loop_scripts
     from interlock.workspace.orchestrator import link_database, make_entry_point, make_queue, take_over_database
     from interlock.workspace.preflight import make_server_entry
     from interlock.workspace.service import backed_up, make_files, make_folders, make_keys
@@ -597,6 +646,7 @@ def create_workspace(
             made += backed_up(layout, str(UlidSource()()))
         made += make_files(layout, named)
         made += [make_entry_point(layout), make_queue(layout), *make_server_entry(layout)]
+        made += make_loop_scripts(layout, replace=replace)
         if not settings.database.url:
             made += link_database(layout)
         house = Interlock.at(root)
@@ -702,6 +752,13 @@ def _desk(transaction: Transaction) -> Desk:
         emit=transaction.emit,
         now=transaction.now,
     )
+
+
+def _loops(transaction: Transaction) -> LoopDesk:
+    from interlock.loops.ports import Desk as LoopDesk
+    from interlock.storage.loops import StoredWatches
+
+    return LoopDesk(watches=StoredWatches(transaction), emit=transaction.emit, now=transaction.now)
 
 
 def _access(transaction: Transaction) -> AccessDesk:

@@ -101,6 +101,18 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """Section `[loops]`."""
+
+    interval_seconds: int = 30
+    """How often the supervisor looks at a loop whose files do not change."""
+    most_seconds: int = 30
+    """How long a reconcile may take before other loops stop waiting for it."""
+    at_once: int = 2
+    """How many loops are reconciled at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Section `[server]`."""
 
@@ -129,6 +141,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     access: AccessOptions = field(default_factory=AccessOptions)
     runs: RunSettings = field(default_factory=RunSettings)
+    loops: LoopSettings = field(default_factory=LoopSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     windows: WindowSettings = field(default_factory=WindowSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)

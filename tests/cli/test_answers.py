@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -30,6 +32,10 @@ LISTS = {
     ("provider", "check"),
     ("token", "list"),
     ("run", "log"),
+    ("loop", "events"),
+    ("loop", "threshold"),
+    ("loop", "list"),
+    ("loop", "watches"),
 }
 
 
@@ -38,6 +44,36 @@ def _panicked(lived: Lived) -> list[str]:
     house.access.raise_panic(ME, role=Role.ADMIN, reason="a rogue agent")
     house.close()
     return []
+
+
+def _watch(lived: Lived) -> str:
+    house = Interlock.at(lived.root)
+    made = house.loops.watch(ME, str(lived.root))
+    house.close()
+    return made.id
+
+
+def _looped(lived: Lived, *more: str) -> list[str]:
+    """Let a loop begin in the workspace itself, and find out about it."""
+    runtime = lived.root / "superloop.sh"
+    shutil.copy(Path(__file__).parents[1] / "loops" / "superloop.sh", runtime)
+    where = ["--repo", str(lived.root), "--loop", "demo"]
+    subprocess.run([runtime, "start", *where], check=True, timeout=30)
+    subprocess.run(
+        [lived.root / "scripts" / "ops-manager-reconcile.sh", *where],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=30,
+    )
+    return ["demo", *more]
+
+
+def _unresolved(lived: Lived) -> list[str]:
+    """Let an intent on that loop come to nothing that was seen."""
+    words = _looped(lived)
+    intents = lived.root / ".superloop" / "ops-manager" / "demo" / "intents.jsonl"
+    intents.write_text('{"intent":"cancel","status":"ambiguous","traceId":"t"}\n')
+    return words
 
 
 CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
@@ -106,6 +142,22 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("evidence", "check"): lambda lived: [str(lived.outside / "proof"), str(lived.outside / "entry")],
     ("evidence", "export"): lambda lived: [str(lived.root / "exported")],
     ("evidence", "list"): lambda _: [],
+    ("loop", "reconcile"): _looped,
+    ("loop", "status"): _looped,
+    ("loop", "snapshot"): _looped,
+    ("loop", "events"): _looped,
+    ("loop", "health"): _looped,
+    ("loop", "telemetry"): _looped,
+    ("loop", "drift"): _looped,
+    ("loop", "threshold"): lambda _: [],
+    ("loop", "control"): lambda lived: _looped(lived, "--intent", "cancel"),
+    ("loop", "acknowledge"): _unresolved,
+    ("loop", "unfreeze"): _unresolved,
+    ("scheduler",): lambda _: ["--once"],
+    ("loop", "list"): lambda _: [],
+    ("loop", "watches"): lambda lived: [] if _watch(lived) else [],
+    ("loop", "watch"): lambda lived: ["--repo", str(lived.root)],
+    ("loop", "unwatch"): lambda lived: [_watch(lived)],
     ("windows", "verify"): lambda _: [],
     ("windows", "rebuild"): lambda _: [],
 }
@@ -127,8 +179,8 @@ def every(lived: Lived, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def test_the_table_of_calls_has_every_command() -> None:
-    # `serve` gives no answer before it is stopped; tests/http starts it as a process.
-    assert CALLS.keys() == commands().keys() - {("serve",)}
+    # These give no answer before they are stopped; tests/http and test_loop_fleet start them as processes.
+    assert CALLS.keys() == commands().keys() - {("serve",), ("loop", "supervise")}
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)

@@ -56,6 +56,15 @@ def shared(fresh_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def any_workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A workspace over each kind of database."""
+    root = tmp_path / "workspace"
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    create_workspace(root, ME, database_url=url, replace=False)
+    return root
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def any_served(request: pytest.FixtureRequest, workspace: Path) -> Iterator[Served]:
     """A workspace over each kind of database, served."""
     if request.param == "postgres":

@@ -16,6 +16,8 @@ _IDS = {
     "run_id": f"r_{NOBODY}",
     "token_id": f"t_{NOBODY}",
     "item_id": f"q_{NOBODY}",
+    "loop_id": "nobody",
+    "watch_id": f"w_{NOBODY}",
     "index": "999999",
 }
 

@@ -111,7 +111,7 @@ def serving(house: Interlock, *, ops: bool = True, access: AccessOptions = PATIE
         ready.set()
 
     server = Server(app, Serving(host="127.0.0.1", port=0, ready=say))
-    thread = threading.Thread(target=serve, args=(server, None, follower))
+    thread = threading.Thread(target=serve, args=(server, [], follower))
     thread.start()
     served = None
     try:

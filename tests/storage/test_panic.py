@@ -317,7 +317,7 @@ READING: Mapping[type, set[str]] = {
     },
     Queue: {"get", "list", "counts", "explain", "lost", "paused", "together"},
     MarkdownQueue: {"warnings", "rows", "row"},
-    Access: {"list", "get", "identify", "session", "panic"},
+    Access: {"list", "get", "identify", "known", "session", "panic"},
     Windows: {"differences", "held_still"},
     Evidence: {"prove", "export"},
     Results: set(),

@@ -166,6 +166,31 @@ def test_what_another_process_logged_meanwhile_is_not_forgotten(tmp_path: Path) 
         database.close()
 
 
+def test_a_key_leads_to_its_event(tmp_path: Path) -> None:
+    with closing(SqliteDatabase(tmp_path / "queue.db")) as database:
+        database.create(ORIGIN)
+        keyed = [FileChanged(subject=f"of {key}", key=key) for key in "abc"]
+        tell(database, released(), keyed[0], released(), keyed[0], keyed[1])
+        tell(database, keyed[1], released(), keyed[2])
+    found = "SELECT key, subject FROM event_key JOIN event USING (leaf_index) ORDER BY key"
+    with closing(sqlite3.connect(tmp_path / "queue.db")) as connection:
+        assert connection.execute(found).fetchall() == [("a", "of a"), ("b", "of b"), ("c", "of c")]
+
+
+def test_tables_that_another_process_upgrades_are_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with closing(SqliteDatabase(path)) as database:
+        database.create(ORIGIN)
+        for reason in ("before", "after"):
+            with database.write(ALICE) as transaction:
+                transaction.run("panic_clear")
+                transaction.run("panic_put", raised_by="human:alice", reason=reason, since_ms=1)
+                (row,) = transaction.all("panic_get")
+                assert row["reason"] == reason
+                transaction.run("panic_clear")
+            past(path, "ALTER TABLE panic ADD COLUMN later TEXT" if reason == "before" else "")
+
+
 @pytest.mark.parametrize("events", [(), (released(),)])
 def test_nothing_is_committed_behind_a_statement_that_failed_though_nobody_minded(
     postgres: PostgresDatabase, events: Sequence[Event]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +35,7 @@ DOORS = {
     "queue": Door("interlock.queue.cli", "door", "what waits, who works on what; cancel, replan, retry"),
     "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
     "scheduler": Door("interlock.cli.scheduler", "door", "keep queue and log in order, beside workers elsewhere"),
+    "loop": Door("interlock.loops.cli", "door", "what is really true of agent loops; reconcile and steer them"),
     "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
     "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
     "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
@@ -65,6 +66,8 @@ Everywhere:
   --json               answer with one JSON document on stdout
   --workspace DIR      the workspace; else $INTERLOCK_WORKSPACE, else this folder or one above it
   --as KIND:NAME       act as less than you are (agent:… or service:…)
+  --server URL         ask a server instead of a workspace here; else $INTERLOCK_SERVER (https, or http to this machine)
+  --token-file F       the server's token, in a file that only you read; else $INTERLOCK_TOKEN_FILE, $INTERLOCK_TOKEN
   --correlation-id ID  bind what this call does together in the log; else $INTERLOCK_CORRELATION_ID
   --help, --version
 
@@ -83,6 +86,8 @@ _EXIT_CODES: Sequence[tuple[type[InterlockError], int]] = (
 _FLAGS = {
     "--json",
     "--follow",
+    "--from-start",
+    "--no-confirm",
     "--into-tree",
     "--stop-runs",
     "--once",
@@ -103,7 +108,7 @@ _FLAGS = {
     "--version",
 }
 """Options that take no value; a test holds this against the doors."""
-_WITH_VALUE = ("--workspace", "--as", "--correlation-id")
+_WITH_VALUE = ("--workspace", "--as", "--correlation-id", "--server", "--token-file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -192,9 +197,13 @@ def _is_value(words: list[str], place: int) -> bool:
 def _open(door: Door, words: list[str], common: dict[str, str]) -> int:
     from interlock.doors import cli as doors
 
-    if "--as" in common or "--correlation-id" in common:
-        _actor(common)()  # what would be refused when something is written is refused at once
     call, close = _call(common)
+    if "--server" in common or "--token-file" in common or os.environ.get("INTERLOCK_SERVER"):
+        from interlock.cli.afar import call_from_afar
+
+        call, close = call_from_afar(words, common, _correlation) or (call, close)
+    if "--as" in common or "--correlation-id" in common:
+        call.actor()  # what would be refused when something is written is refused at once
     doors.open_door(call)
     try:
         return _run(door, words)
@@ -263,16 +272,22 @@ def _call(common: dict[str, str]) -> tuple[Any, Callable[[], None]]:
 def _actor(common: dict[str, str]) -> Callable[[], Actor]:
     def prove() -> Actor:
         from interlock.access.local import local_principal
-        from interlock.access.models import Actor, checked_correlation_id
+        from interlock.access.models import Actor
         from interlock.runs.containment.processes import inside_run
 
-        given = common.get("--correlation-id") or os.environ.get("INTERLOCK_CORRELATION_ID")
         return Actor(
             principal=local_principal(inside_run, common.get("--as")),
-            correlation_id=checked_correlation_id(given) if given else None,
+            correlation_id=_correlation(common),
         )
 
     return prove
+
+
+def _correlation(common: Mapping[str, str]) -> str | None:
+    from interlock.access.models import checked_correlation_id
+
+    given = common.get("--correlation-id") or os.environ.get("INTERLOCK_CORRELATION_ID")
+    return checked_correlation_id(given) if given else None
 
 
 def _root(named: str | None) -> Path:

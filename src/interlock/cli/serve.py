@@ -38,6 +38,7 @@ def serve(
     settings = house.settings.server
     app, follower = plugged(house, ops=settings.ops and not no_ops)
     worker = None if api_only else house.worker(concurrency=concurrency)
+    supervisor = None if api_only else house.supervisor()
     server = Server(app, Serving(host=host or settings.host, port=settings.port if port is None else port, ready=ready))
     with to_stderr():
-        serve_on(server, worker, follower)
+        serve_on(server, [each for each in (worker, supervisor) if each is not None], follower)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ _MOST_TICK_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
 _SIGN_SECONDS = 60.0
 _ARCHIVE_SECONDS = 600.0
+_ALIVE_SECONDS = 5.0
 _HEARING_MS = 5_000
 """How long a worker that lives may take to notice that a run is not its own any more."""
 
@@ -60,6 +61,8 @@ class Links:
     """Seals beside the work, not behind every commit."""
     sign: Callable[[], None]
     """Signs the log as it is."""
+    alive: Callable[[Sequence[str]], None] = lambda _: None
+    """Says of runs that they are carried out at this moment, where supervision looks."""
     archive: Callable[[], None] = lambda: None
     """Puts runs that ended long ago into the archive."""
 
@@ -127,6 +130,7 @@ class Worker:
     _dirty: threading.Event = field(default_factory=threading.Event)
     _unsigned: bool = False
     _archive_at: float = 0.0
+    _alive_at: float = 0.0
     _sign_at: float = field(default_factory=lambda: time.monotonic() + _SIGN_SECONDS)
     carried_out: int = 0
 
@@ -199,6 +203,10 @@ class Worker:
         if not self._under_way and not self._astray:
             return
         held = self.bench.runs.renew(self.me.id)
+        if self._under_way and time.monotonic() >= self._alive_at:
+            self._alive_at = time.monotonic() + _ALIVE_SECONDS
+            runs = [execution.claim.run.id for execution, _ in self._under_way.values()]
+            self._do_aside(partial(self.links.alive, runs))
         for item_id, (execution, _) in self._under_way.items():
             if held.get(item_id) != execution.claim.item.fence:
                 execution.lost.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -167,7 +168,7 @@ def list_events(
     subject: Annotated[str | None, typer.Option(help="Only events about this id.")] = None,
 ) -> None:
     """List what happened, in order."""
-    rows = [row for row in _events(after) if subject is None or row["subject"] == subject][:limit]
+    rows = list(islice((row for row in _events(after) if subject is None or row["subject"] == subject), limit))
     table(rows, ("index", "time", "kind", "subject", "principal"), empty="nothing has happened")
 
 

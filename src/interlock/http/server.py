@@ -24,7 +24,7 @@ _BACKLOG = 2048
 
 
 class Worker(Protocol):
-    """What carries runs out."""
+    """What works beside the server: carries runs out, supervises loops."""
 
     def work(self) -> int:
         """Work until told to stop."""
@@ -132,16 +132,17 @@ def listening(host: str, port: int) -> socket.socket:
     return made
 
 
-def serve(server: Server, worker: Worker | None, follower: Follower) -> None:
+def serve(server: Server, workers: Sequence[Worker], follower: Follower) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, leases given back, windows brought up to date."""
-    thread = None if worker is None else threading.Thread(target=_carefully, args=(worker, server), name="worker")
-    if thread is not None:
+    threads = [threading.Thread(target=_carefully, args=(worker, server), name="worker") for worker in workers]
+    for thread in threads:
         thread.start()
     try:
         server.serve_until_stopped()
     finally:
-        if worker is not None and thread is not None:
+        for worker in workers:
             worker.stop()
+        for thread in threads:
             thread.join()
         follower.end()
     if server.failed:

@@ -6,13 +6,14 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, Any, Protocol
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from pydantic import Field
 
 from interlock.access.models import Actor
 from interlock.doors.api import ApiCall, Body, Door, Here, IdempotencyKey, Limit, Shown, house, made, needs, problems
 from interlock.kernel.clock import to_text
-from interlock.queue.models import Executor, Filter, ItemKind, ItemStatus, NewItem
+from interlock.queue.errors import ItemStateConflict
+from interlock.queue.models import FIRST, Executor, Filter, Item, ItemKind, ItemStatus, NewItem, Place
 from interlock.queue.service import Queue
 from interlock.queue.shown import show_item, show_pause
 
@@ -67,16 +68,25 @@ class Failure(Held):
     reason: str = ""
 
 
+class Seen(Body):
+    """What the caller saw of an item: one that moved since is left alone (409)."""
+
+    status: str
+    fence: int
+
+
 class Reason(Body):
     """Why."""
 
     reason: str = ""
+    seen: Seen | None = None
 
 
 class Notes(Body):
     """What has to be planned anew."""
 
     notes: str
+    seen: Seen | None = None
 
 
 class Priority(Body):
@@ -84,6 +94,14 @@ class Priority(Body):
 
     priority: str
     reason: str = ""
+    seen: Seen | None = None
+
+
+class KeyLimit(Body):
+    """How many items of a concurrency key may be under way at the same time."""
+
+    key: str
+    most: int = Field(ge=0)
 
 
 class Snooze(Body):
@@ -150,6 +168,15 @@ class QueueShown(Shown):
     paused: PauseShown | None
 
 
+class KeyShown(Shown):
+    """A concurrency key, its limit, and how far it is used."""
+
+    key: str
+    most: int
+    held: int
+    pending: int
+
+
 class Reasons(Shown):
     """Why an item stands as it does."""
 
@@ -175,16 +202,32 @@ def status(call: Here) -> dict[str, Any]:
 @needs("actions")
 def list_items(
     call: Here,
+    request: Request,
+    response: Response,
     status: ItemStatus | None = None,
     priority: str | None = None,
     owner: str | None = None,
     text: Annotated[str | None, Query(max_length=2000)] = None,
+    created_before_ms: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     limit: Limit = 100,
+    after: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,9}\.[0-9]{1,15}$", description="Where the page before ended: its `Link`.")
+    ] = None,
 ) -> list[dict[str, Any]]:
     """List items in the order in which they would be claimed."""
+    which = Filter(status=status, priority=priority, owner=owner, text=text, created_before_ms=created_before_ms)
     with house(call, _House).queue_look() as queue:
-        which = Filter(status=status, priority=priority, owner=owner, text=text)
-        return [show_item(item) for item in queue.list(which, limit=limit)]
+        page = queue.store.page(which, FIRST if after is None else _place(after), limit)
+    if len(page) == limit:
+        rank, number = page[-1][1]
+        following = request.url.include_query_params(after=f"{rank}.{number}")
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return [show_item(item) for item, _ in page]
+
+
+def _place(text: str) -> Place:
+    rank, _, number = text.partition(".")
+    return int(rank), int(number)
 
 
 @door.post("/items", status_code=201, responses=problems(409, 413, 415, 423), response_model=ItemShown)
@@ -283,7 +326,8 @@ def release(call: Here, item_id: str, body: Held) -> dict[str, Any]:
 def cancel(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Stop an item: it becomes BLOCKED, and its run is cancelled."""
     with _writing(call) as queue:
-        return show_item(queue.cancel(item_id, reason=body.reason if body is not None else ""))
+        given = body or Reason()
+        return show_item(queue.cancel(item_id, reason=given.reason, seen=_as_seen(queue, item_id, given.seen)))
 
 
 @door.post("/items/{item_id}/replan", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
@@ -291,7 +335,7 @@ def cancel(call: Here, item_id: str, body: Reason | None = None) -> dict[str, An
 def replan(call: Here, item_id: str, body: Notes) -> dict[str, Any]:
     """Send an item back to planning."""
     with _writing(call) as queue:
-        return show_item(queue.replan(item_id, body.notes))
+        return show_item(queue.replan(item_id, body.notes, seen=_as_seen(queue, item_id, body.seen)))
 
 
 @door.post("/items/{item_id}/retry", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
@@ -299,7 +343,8 @@ def replan(call: Here, item_id: str, body: Notes) -> dict[str, Any]:
 def retry(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Give an item another attempt, after its back-off."""
     with _writing(call) as queue:
-        return show_item(queue.retry(item_id, reason=body.reason if body is not None else ""))
+        given = body or Reason()
+        return show_item(queue.retry(item_id, reason=given.reason, seen=_as_seen(queue, item_id, given.seen)))
 
 
 @door.post("/items/{item_id}/reprioritise", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
@@ -307,7 +352,19 @@ def retry(call: Here, item_id: str, body: Reason | None = None) -> dict[str, Any
 def reprioritise(call: Here, item_id: str, body: Priority) -> dict[str, Any]:
     """Give an item another priority."""
     with _writing(call) as queue:
-        return show_item(queue.reprioritise(item_id, body.priority, reason=body.reason))
+        seen = _as_seen(queue, item_id, body.seen)
+        return show_item(queue.reprioritise(item_id, body.priority, reason=body.reason, seen=seen))
+
+
+def _as_seen(queue: Queue, item_id: str, seen: Seen | None) -> Item | None:
+    if seen is None:
+        return None
+    item = queue.get(item_id)
+    if (item.status.value, item.fence) != (seen.status, seen.fence):
+        raise ItemStateConflict(
+            f"{item.id} changed while this was done", hint="look at it again and repeat what you still want"
+        )
+    return item
 
 
 @door.post("/items/{item_id}/snooze", responses=problems(404, 409, 413, 415, 423), response_model=ItemShown)
@@ -335,3 +392,21 @@ def resume(call: Here) -> dict[str, Any]:
     with _writing(call) as queue:
         was_paused = queue.resume()
     return {"status": "running", "was_paused": was_paused}
+
+
+@door.get("/limits", response_model=list[KeyShown])
+@needs("actions")
+def list_limits(call: Here) -> list[dict[str, Any]]:
+    """List the concurrency keys with their limits."""
+    with house(call, _House).queue_look() as queue:
+        found = queue.store.concurrencies()
+    return [{"key": each.key, "most": each.most, "held": each.held, "pending": each.pending} for each in found]
+
+
+@door.put("/limits", responses=problems(409, 413, 415, 423))
+@needs("operator")
+def set_limit(call: Here, body: KeyLimit) -> dict[str, Any]:
+    """Set how many items of a concurrency key may be under way at the same time."""
+    with _writing(call) as queue:
+        queue.limit(body.key, body.most)
+    return {"id": body.key, "status": "ok", "most": body.most}

@@ -23,6 +23,7 @@ from interlock.doors.api import (
     paged,
     problems,
 )
+from interlock.kernel.errors import Invalid
 from interlock.runs.models import RunStatus
 from interlock.runs.service import Runs
 from interlock.runs.shown import show_line, show_run, show_steps
@@ -35,6 +36,21 @@ _LOG_LINES = 200
 class _House(Protocol):
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def settings(self) -> _Settings: ...
+
+    def purge_runs(self, actor: Actor, *, older_than_ms: int) -> list[str]: ...
+
+
+class _Settings(Protocol):
+    @property
+    def runs(self) -> _RunSettings: ...
+
+
+class _RunSettings(Protocol):
+    @property
+    def archive_after_seconds(self) -> int: ...
 
 
 def _runs(call: ApiCall) -> Runs:
@@ -52,6 +68,22 @@ class Reason(Body):
     """Why."""
 
     reason: str = ""
+
+
+class Purge(Body):
+    """Which runs go into the archive."""
+
+    older_than_seconds: int | None = Field(
+        default=None, ge=0, le=2**40, description="Those that ended so long ago; default: the server's setting."
+    )
+
+
+class Purged(Shown):
+    """The runs that went into the archive."""
+
+    id: Literal["runs"]
+    status: Literal["archived"]
+    archived: list[str]
 
 
 class StepShown(Shown):
@@ -129,6 +161,21 @@ def create_run(call: Here, response: Response, body: NewRun, key: IdempotencyKey
     call.wrote()
     response.headers["Location"] = f"/ops/runs/{run_id}"
     return _with_log(call, run_id)
+
+
+@door.post("/purge", responses=problems(409, 413, 415, 423), response_model=Purged)
+@needs("admin")
+def purge_runs(call: Here, body: Purge | None = None) -> dict[str, Any]:
+    """Put log and steps of runs that ended long ago into the archive; their results and proofs stay."""
+    rooms = house(call, _House)
+    seconds = body.older_than_seconds if body is not None else None
+    if seconds is None:
+        seconds = rooms.settings.runs.archive_after_seconds
+        if not seconds:
+            raise Invalid("[runs] archive_after_seconds is 0: never", hint="say older_than_seconds")
+    archived = rooms.purge_runs(call.actor, older_than_ms=seconds * 1000)
+    call.wrote()
+    return {"id": "runs", "status": "archived", "archived": archived}
 
 
 @door.get("/{run_id}", responses=problems(404), response_model=RunInFull)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, partial
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,36 +20,73 @@ from interlock.storage.errors import NewerSchema
 Value = str | int | bytes | None
 Row = Mapping[str, Any]
 Execute = Callable[[str, Mapping[str, Value]], "tuple[list[Row], int]"]
-"""Runs one statement; returns its rows and the number of rows that it changed."""
+"""Runs one statement; returns its rows and the number of rows that it changed.
+
+`:now` in it is the transaction's instant, and `:now_kst` that as `kst` shows it, where the values name no other.
+"""
+Refuse = Callable[[Row | None], None]
+"""Is told panic's row, and raises if there is one."""
 
 _HERE = Path(__file__).parent
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
+_KST = timedelta(hours=9)
+
+
+def kst(ms: int) -> str:
+    """Show an instant as the seed's columns do: UTC+9 to the minute."""
+    return _minute(ms // 60_000)
+
+
+@lru_cache(16)
+def _minute(minutes: int) -> str:
+    return f"{datetime.fromtimestamp(minutes * 60, UTC) + _KST:%Y-%m-%d %H:%M}"
+
+
+def instant(ms: int) -> dict[str, Value]:
+    """Return the values that every statement may use without being given them."""
+    return {"now": ms, "now_kst": kst(ms)}
 
 
 class Transaction:
     """One open transaction: the rooms' stores read and write through it, and it collects what happened."""
 
-    def __init__(self, execute: Execute, queries: Mapping[str, str], now: Clock, actor: Actor | None) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        queries: Mapping[str, str],
+        now: Clock,
+        actor: Actor | None,
+        ask_panic: Callable[[Refuse], None] | None = None,
+    ) -> None:
+        """Speak through a dialect; `ask_panic` is its own way of finding out, where it has one."""
         self._execute = execute
         self._queries = queries
         self._actor = actor
         self.now = now
         self.leaves: list[Leaf] = []
         self.wakes = False
-        self.look_for_panic: Callable[[], Row | None] = partial(self.one, "panic_get")
-        """Returns panic's row; a dialect that has read it already when it began puts that in this place."""
+        self._ask_panic = ask_panic
         self._thawed = False
 
     def thawed(self) -> None:
-        """Make sure that no panic is on, and that none comes on before this transaction has ended; raises `Frozen`."""
+        """Make sure that no panic is on, and that none comes on before this transaction has ended; raises `Frozen`.
+
+        That may be raised later, by the first statement or by the end, and then nothing was changed.
+        """
         if self._thawed:
             return
-        panic = self.look_for_panic()
+        self._thawed = True
+        if self._ask_panic is not None:
+            self._ask_panic(self._refuse)
+        else:
+            self._refuse(self.one("panic_get"))
+
+    def _refuse(self, panic: Row | None) -> None:
         if panic is not None:
+            self._thawed = False
             since = to_text(panic["since_ms"])
             raise Frozen(f"panic mode is on since {since}, raised by {panic['raised_by']}: {panic['reason']}")
-        self._thawed = True
 
     def all(self, query: str, **values: Value) -> list[Row]:
         """Run a named statement and return its rows."""

@@ -102,6 +102,11 @@ class Layout:
         return self.ops / "archive"
 
     @property
+    def loops(self) -> Path:
+        """Each run as a loop: its artefacts in the shapes of seed 2."""
+        return self.ops / "loops"
+
+    @property
     def evidence(self) -> Path:
         """The exported log of seed 3: `ledger.jsonl`, `heads.jsonl`, `log.vkey`."""
         return self.root / "storage" / "db" / "evidence"

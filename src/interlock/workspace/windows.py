@@ -34,6 +34,7 @@ from interlock.workspace.errors import WindowsBusy, WindowsUnreadable
 from interlock.workspace.events import WindowCompleted, WindowsRebuilt
 from interlock.workspace.layout import Layout
 from interlock.workspace.rendering import LOG_LINES, as_file, show_run_window
+from interlock.workspace.run_loops import RunLoops
 
 _PATIENCE_SECONDS = 30.0
 _CATCHING_UP_SECONDS = 2.0
@@ -166,6 +167,7 @@ class Windows:
                 start = index + 1
             for subject in touched:
                 self._show(subject)
+            RunLoops(self.layout, self.runs).follow(events)
         return start
 
     def _log_runs(self, start: int) -> None:
@@ -287,7 +289,8 @@ class Windows:
     def _keep(self, path: Path, keep_as: str) -> None:
         if not os.path.lexists(path):
             return
-        kept = self.layout.kept / keep_as / path.relative_to(self.layout.root)
+        inside = path.is_relative_to(self.layout.root)
+        kept = self.layout.kept / keep_as / path.relative_to(self.layout.root if inside else path.anchor)
         kept.parent.mkdir(parents=True, exist_ok=True)
         path.rename(kept)
 

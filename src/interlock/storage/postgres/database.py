@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import select
 import socket
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
+from psycopg.types.numeric import Int8Dumper
 
 from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
-from interlock.kernel.events import Leaf
-from interlock.storage.database import Execute, Row, Transaction, Value, latest, migrations, queries, refuse_newer
+from interlock.storage.database import Transaction, latest, migrations, queries, refuse_newer
 from interlock.storage.errors import (
     DatabaseBusy,
     DatabaseDamaged,
@@ -31,29 +28,15 @@ from interlock.storage.errors import (
     DatabaseUnreachable,
     StorageFull,
 )
-from interlock.storage.postgres.sequencer import SEAL_BATCH, Connection, Sequencer, seal_batch
+from interlock.storage.postgres.conversation import LIGHT, READING, WRITING, Conversation
+from interlock.storage.postgres.sequencer import SEAL_BATCH, Sequencer, seal_batch
+from interlock.storage.postgres.wire import Connection, Wire
 
 _DIALECT = "postgres"
 _CHANNEL = "interlock_ready"
 _MIGRATION_LOCK = 0x494C4B01
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 10
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
-
-_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms"
-_WRITING = (
-    f"BEGIN; {_CLOCK}, raised_by, reason, since_ms"
-    " FROM (SELECT 1 AS one) AS always LEFT JOIN panic ON panic.one = always.one"
-)
-_CALMING = f"BEGIN; {_CLOCK}"
-_LIGHT = f"BEGIN; SET LOCAL synchronous_commit = off; {_CLOCK}"
-_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_CLOCK}"
-_TELL = (
-    "WITH told AS (INSERT INTO event (kind, subject, time_ms, leaf) VALUES (%s, %s, %s, %s) RETURNING event_id)"
-    " INSERT INTO event_unsealed SELECT event_id FROM told"
-)
-
-Cursor = psycopg.Cursor[dict[str, Any]]
 
 
 class PostgresDatabase:
@@ -89,9 +72,7 @@ class PostgresDatabase:
         Refused while panic is on, unless `calming`: having read the table of panic holds it shared until the end, and
         who raises panic takes it exclusively.
         """
-        with self._open(_CALMING if calming else _WRITING, actor) as transaction:
-            if calming is False:
-                transaction.thawed()
+        with self._open(WRITING, actor, thawed=calming is False) as transaction:
             yield transaction
             transaction.conclude()
         # It is committed: what fails from here on must not look as if it were not, or it would be done again.
@@ -104,13 +85,13 @@ class PostgresDatabase:
     @contextmanager
     def light(self) -> Generator[Transaction]:
         """Open a transaction for heartbeats and output lines: its commit does not wait for the disk."""
-        with self._open(_LIGHT, None) as transaction:
+        with self._open(LIGHT, None) as transaction:
             yield transaction
 
     @contextmanager
     def read(self) -> Generator[Transaction]:
         """Open a transaction that sees one consistent state and changes nothing."""
-        with self._open(_READING, None) as transaction:
+        with self._open(READING, None) as transaction:
             yield transaction
 
     def seal(self) -> int:
@@ -153,21 +134,24 @@ class PostgresDatabase:
         self._local = threading.local()
 
     @contextmanager
-    def _open(self, begin: LiteralString, actor: Actor | None) -> Generator[Transaction]:
+    def _open(self, opening: Sequence[bytes], actor: Actor | None, *, thawed: bool = False) -> Generator[Transaction]:
+        """Open a transaction, to begin with its first statement; or at once, where that must not wait."""
         try:
-            cursor = self._idle_connection().cursor()
+            wire = self._idle_wire()
+            talk = Conversation(wire, opening, self._now)
+            transaction = Transaction(talk.execute, queries(_DIALECT), talk.now, actor, talk.ask_panic)
+            wire.taken = True
             try:
-                begun = _begin(cursor, begin)
-                now = self._now or (lambda: begun["ms"])
-                transaction = Transaction(_executor(cursor), queries(_DIALECT), now, actor)
-                if "raised_by" in begun:
-                    transaction.look_for_panic = lambda: begun if begun["raised_by"] is not None else None
+                if thawed:
+                    transaction.thawed()
+                    talk.begin()
                 yield transaction
-                _append(cursor, transaction.leaves)
-                _commit(cursor)
+                talk.commit(transaction.leaves)
             except BaseException:
-                _roll_back(cursor)
+                talk.roll_back()
                 raise
+            finally:
+                wire.taken = False
         except psycopg.Error as error:
             raise _translate(error) from error
 
@@ -178,33 +162,38 @@ class PostgresDatabase:
         elif self.seal_after_commit:
             self.seal()
 
-    def _idle_connection(self) -> Connection:
-        connection = self._connection()
-        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+    def _idle_wire(self) -> Wire:
+        wire = self._wire()
+        if not wire.idle:
             raise RuntimeError("this thread is inside a transaction already")
-        return connection
+        return wire
 
     def _connection(self) -> Connection:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and not connection.closed and not connection.broken:
-            return connection
+        return self._wire().connection
+
+    def _wire(self) -> Wire:
+        """Return this thread's connection."""
+        wire: Wire | None = getattr(self._local, "wire", None)
+        if wire is not None and not wire.connection.closed and not wire.connection.broken:
+            return wire
         connection = self._connect()
         if not self._checked:
             self._upgrade(connection, None)
             self._checked = True
-        self._local.connection = connection
-        return connection
+        self._local.wire = wire = Wire(connection)
+        return wire
 
     def _hang_up(self) -> None:
         """Close this thread's connection."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
+        wire: Wire | None = getattr(self._local, "wire", None)
+        if wire is not None:
+            wire.connection.close()
 
     def _connect(self) -> Connection:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
         )
+        connection.adapters.register_dumper(int, Int8Dumper)  # else a statement is another one for each size of number
         # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
         connection.execute("SET enable_seqscan = off")
         # What is written is decided on what is there when a lock is had, not on what was there when it was asked for.
@@ -300,60 +289,3 @@ def _schema(connection: Connection) -> int:
         return 0
     row = connection.execute("SELECT COALESCE(MAX(number), 0) AS number FROM schema_migration").fetchone()
     return row["number"] if row else 0
-
-
-@cache
-def _adapted(statement: str) -> LiteralString:
-    """Write `:name` as the driver's `%(name)s`."""
-    return cast("LiteralString", _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")))
-
-
-def _executor(cursor: Cursor) -> Execute:
-    def execute(statement: str, values: Mapping[str, Value]) -> tuple[list[Row], int]:
-        cursor.execute(_adapted(statement), values)
-        told = cursor.pgresult  # asking `cursor.description` would build an object for each of 30 columns
-        rows: list[Row] = [*cursor.fetchall()] if told is not None and told.nfields else []
-        return rows, cursor.rowcount
-
-    return execute
-
-
-def _begin(cursor: Cursor, begin: LiteralString) -> Row:
-    """Open a transaction and return the server's time, and panic where that is asked for, in one round trip."""
-    cursor.execute(begin)
-    while cursor.nextset():
-        pass
-    row = cursor.fetchone()
-    return row or {"ms": 0}
-
-
-def _commit(cursor: Cursor) -> None:
-    cursor.execute("COMMIT")
-    if cursor.statusmessage != "COMMIT":  # the server rolls back, and calls that an answer, after a failed statement
-        raise DatabaseFailed("nothing was changed: a statement had failed before")
-
-
-def _roll_back(cursor: Cursor) -> None:
-    """Undo everything; a connection that can not is closed, and then the server does it."""
-    try:
-        cursor.execute("ROLLBACK")
-    except psycopg.Error:
-        cursor.connection.close()
-
-
-def _append(cursor: Cursor, leaves: list[Leaf]) -> None:
-    """Insert events and their places in the waiting room; the sequencer gives them their index."""
-    fresh = [
-        (leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8"))
-        for leaf in leaves
-        if leaf.key is None or _is_new(cursor, leaf.key)
-    ]
-    if len(fresh) == 1:
-        cursor.execute(_TELL, fresh[0])
-    elif fresh:
-        cursor.executemany(_TELL, fresh)
-
-
-def _is_new(cursor: Cursor, key: str) -> bool:
-    cursor.execute("INSERT INTO event_key VALUES (%s) ON CONFLICT DO NOTHING", (key,))
-    return cursor.rowcount == 1

@@ -16,15 +16,16 @@ WHERE (rank, seq) > (:after_rank, :after_seq)
 ORDER BY rank, seq LIMIT :limit;
 
 -- name: item_list_open
+-- `rank + 0`, here and below: the order of an index that holds only what is open, and of no other (0007_indexes).
 SELECT * FROM queue_items
-WHERE (rank, seq) > (:after_rank, :after_seq)
+WHERE (rank + 0, seq) > (:after_rank, :after_seq)
     AND status = :status AND status <> 'DONE'
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
     AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
     AND (CAST(:text AS TEXT) IS NULL
         OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
-ORDER BY rank, seq LIMIT :limit;
+ORDER BY rank + 0, seq LIMIT :limit;
 
 -- name: item_counts
 SELECT status, CAST(SUM(items) AS BIGINT) AS items FROM (
@@ -64,22 +65,23 @@ WHERE id = (
     SELECT id FROM queue_items
     WHERE claimable = 1 AND executor = :executor
         AND NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now)
-    ORDER BY rank, seq LIMIT 1
+    ORDER BY rank + 0, seq LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 )
 RETURNING *;
 
 -- name: item_renew
 -- One statement for everything that a holder holds: a heartbeat is one write, however many items there are. Who locks
--- several items does so in the order of their ids, or two could wait for each other.
+-- several items does so in the order of their ids, or two could wait for each other. `= ANY (ARRAY(…))`, here and below:
+-- with IN, the planner may guess that it gets a tenth of the table, and go through all of it.
 UPDATE queue_items SET
     beat = beat + 1,
     lease_until_ms = :now + lease_ms,
     lease_expires_at = (:now + lease_ms) / 1000
-WHERE id IN (
+WHERE id = ANY (ARRAY(
     SELECT id FROM queue_items WHERE lease_owner = :owner_session AND status = 'IN_PROGRESS'
     ORDER BY id FOR NO KEY UPDATE
-)
+))
 RETURNING id, fence;
 
 -- name: item_hold
@@ -89,7 +91,7 @@ SELECT 1 FROM queue_items WHERE id = :id AND fence = :fence AND status = 'IN_PRO
 -- How many go first; counted up to a bound, because "many" is answer enough.
 SELECT COUNT(*) AS items FROM (
     SELECT 1 FROM queue_items WHERE claimable = 1 AND executor = :executor
-        AND (rank < :rank OR (rank = :rank AND seq < (SELECT seq FROM queue_items WHERE id = :id))) LIMIT 1000
+        AND (rank + 0, seq) < (:rank, (SELECT seq FROM queue_items WHERE id = :id)) LIMIT 1000
 ) AS first;
 
 -- name: item_promote
@@ -98,11 +100,11 @@ UPDATE queue_items SET
     claimable = CASE WHEN concurrency_key IS NULL THEN 1 ELSE 0 END,
     waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'limit' END,
     not_before_ms = NULL
-WHERE id IN (
+WHERE id = ANY (ARRAY(
     SELECT id FROM queue_items
     WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL
     ORDER BY not_before_ms LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-)
+))
 RETURNING concurrency_key;
 
 -- name: concurrency_lock
@@ -113,29 +115,29 @@ SELECT most FROM concurrency WHERE key = :key FOR NO KEY UPDATE;
 -- Of the items of one key, the first are claimable: as many as may still begin. So a claim never has to look.
 -- One that is being claimed in this moment stays, and counts as taken below.
 UPDATE queue_items SET claimable = 0, waits_for = 'limit'
-WHERE id IN (
+WHERE id = ANY (ARRAY(
     SELECT id FROM queue_items WHERE concurrency_key = :key AND claimable = 1 AND id NOT IN (
         SELECT id FROM (
             SELECT id, rank, seq FROM queue_items WHERE concurrency_key = :key AND claimable = 1
             UNION ALL
             (SELECT id, rank, seq FROM queue_items
                 WHERE concurrency_key = :key AND claimable = 0 AND waits_for = 'limit'
-                ORDER BY rank, seq LIMIT :most)
+                ORDER BY rank + 0, seq LIMIT :most)
         ) AS known
-        ORDER BY rank, seq
+        ORDER BY rank + 0, seq
         LIMIT (SELECT GREATEST(0, CAST(:most AS BIGINT) - COUNT(*)) FROM queue_items
             WHERE concurrency_key = :key AND status = 'IN_PROGRESS')
     )
     FOR NO KEY UPDATE SKIP LOCKED
-);
+));
 
 -- name: concurrency_take_up
 UPDATE queue_items SET claimable = 1, waits_for = NULL
-WHERE id IN (
+WHERE id = ANY (ARRAY(
     SELECT id FROM queue_items WHERE concurrency_key = :key AND claimable = 0 AND waits_for = 'limit'
-    ORDER BY rank, seq
+    ORDER BY rank + 0, seq
     LIMIT (SELECT GREATEST(0, CAST(:most AS BIGINT)
         - (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = :key AND status = 'IN_PROGRESS')
         - (SELECT COUNT(*) FROM queue_items WHERE concurrency_key = :key AND claimable = 1)))
     FOR NO KEY UPDATE SKIP LOCKED
-);
+));

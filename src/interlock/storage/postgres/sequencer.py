@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-import psycopg
 from psycopg import errors as pg
 
 from interlock.evidence.tree import Frontier
 from interlock.kernel.errors import InterlockError
 from interlock.storage.errors import DatabaseDamaged
+from interlock.storage.postgres.wire import Connection
 
 SEAL_BATCH = 1_000
 _LOCK = 0x494C4B02
@@ -34,8 +33,6 @@ WITH batch AS (
 )
 SELECT leaf_hash FROM placed ORDER BY leaf_index
 """
-
-Connection = psycopg.Connection[dict[str, Any]]
 
 
 def seal_batch(connection: Connection) -> int:

@@ -50,7 +50,7 @@ ORDER BY draft.seq DESC LIMIT :limit;
 
 -- name: draft_written
 SELECT leaf FROM event
-WHERE subject = :draft_id AND kind IN ('draft.created', 'draft.edited', 'draft.generated');
+WHERE subject = :draft_id AND substr(kind, 1, 6) = 'draft.' AND kind IN ('draft.created', 'draft.edited', 'draft.generated');
 
 -- name: approved_add
 -- An a_ id has its draft's ULID, so a second approval of one draft collides here, whatever raced before.
@@ -72,7 +72,8 @@ WHERE approved.id = :id;
 
 -- name: approved_logged
 -- What the log says was agreed to: rows can be altered together with their digest, the log can not.
-SELECT leaf FROM event WHERE subject = :draft_id AND kind = 'draft.approved';
+SELECT leaf FROM event
+WHERE subject = :draft_id AND substr(kind, 1, 6) = 'draft.' AND kind = 'draft.approved';
 
 -- name: approved_list
 SELECT approved.*, prompt.body AS prompt, content.body AS content, context.body AS context

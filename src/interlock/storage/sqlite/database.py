@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,17 @@ from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier, leaf_hash
 from interlock.kernel.clock import Clock, system_clock
 from interlock.kernel.events import Leaf
-from interlock.storage.database import Execute, Row, Transaction, Value, latest, migrations, queries, refuse_newer
+from interlock.storage.database import (
+    Execute,
+    Row,
+    Transaction,
+    Value,
+    instant,
+    latest,
+    migrations,
+    queries,
+    refuse_newer,
+)
 from interlock.storage.errors import DatabaseMissing, NotADatabase
 from interlock.storage.sqlite import adoption
 from interlock.storage.sqlite.reading import APPLICATION_ID, open_reading, patiently, schema, translate
@@ -44,6 +54,7 @@ class SqliteDatabase:
         self._opened: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._upgraded = False
+        self._columns: dict[str, Sequence[str]] = {}
 
     def create(self, origin: str) -> bool:
         """Make the database, or upgrade it; returns False where it was there. `origin` names the evidence log."""
@@ -68,7 +79,7 @@ class SqliteDatabase:
         connection = self._connection("full")
         try:
             _begin(connection)
-            transaction = Transaction(_executor(connection), queries(_DIALECT), self._now, actor)
+            transaction = self._transaction(connection, actor)
             try:
                 if calming is False:
                     transaction.thawed()
@@ -95,7 +106,7 @@ class SqliteDatabase:
         with self._translated():
             _begin(connection)
             try:
-                yield Transaction(_executor(connection), queries(_DIALECT), self._now, None)
+                yield self._transaction(connection, None)
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -109,7 +120,7 @@ class SqliteDatabase:
         with self._translated():
             patiently(partial(_begin_reading, connection))
             try:
-                yield Transaction(_executor(connection), queries(_DIALECT), self._now, None)
+                yield self._transaction(connection, None)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -134,6 +145,9 @@ class SqliteDatabase:
                 connection.close()
             self._opened.clear()
         self._local = threading.local()
+
+    def _transaction(self, connection: sqlite3.Connection, actor: Actor | None) -> Transaction:
+        return Transaction(_executor(connection, self._now, self._columns), queries(_DIALECT), self._now, actor)
 
     def _data_version(self) -> int:
         version: int = self._connection("watch").execute("PRAGMA data_version").fetchone()[0]
@@ -296,35 +310,61 @@ def _begin_reading(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _executor(connection: sqlite3.Connection) -> Execute:
+def _executor(connection: sqlite3.Connection, now: Clock, columns: dict[str, Sequence[str]]) -> Execute:
+    """Run statements on a connection; `columns` remembers what a statement's rows are made of: asking takes long."""
+
     def execute(statement: str, values: Mapping[str, Value]) -> tuple[list[Row], int]:
-        cursor = connection.execute(statement, values)
-        # sqlite3.Row answers row["name"], which is all that a store asks of a row.
-        return cursor.fetchall(), cursor.rowcount
+        cursor = connection.execute(statement, {**instant(now()), **values} if ":now" in statement else values)
+        found = cursor.fetchall()
+        if not found:
+            return [], cursor.rowcount
+        names = columns.get(statement)
+        if names is None or len(names) != len(found[0]):  # another process has upgraded the tables
+            columns[statement] = names = [name for name, *_ in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in found], cursor.rowcount
 
     return execute
 
 
-def _append(connection: sqlite3.Connection, leaves: list[Leaf], known: _Known | None) -> _Known:
+def _append(connection: sqlite3.Connection, leaves: Sequence[Leaf], known: _Known | None) -> _Known:
     """Write events at the end of the log, with index and frontier: the write lock that is held is the order.
 
     `known` is the log's end as this thread left it, which saves reading it where nobody else wrote since.
     """
+    keyed = any(leaf.key is not None for leaf in leaves)
+    if known is not None and not keyed and (after := _extend(connection, leaves, known)) is not None:
+        return after
     stored: bytes = connection.execute("SELECT frontier FROM log_state").fetchone()[0]
-    frontier = known[1] if known is not None and known[0] == stored else Frontier.decode(stored)
+    known = stored, Frontier.decode(stored)
+    if keyed:
+        leaves = _not_logged(connection, leaves, known[1].size)
+    return _extend(connection, leaves, known) or known
+
+
+def _not_logged(connection: sqlite3.Connection, leaves: Sequence[Leaf], size: int) -> Sequence[Leaf]:
+    """Leave out what has a key under which something is logged; `size` is the index of the first of the rest."""
+    fresh: list[Leaf] = []
     for leaf in leaves:
         if leaf.key is not None:
-            done = connection.execute(
-                "INSERT INTO event_key VALUES (?, ?) ON CONFLICT DO NOTHING", (leaf.key, frontier.size)
-            )
-            if done.rowcount == 0:
+            place = (leaf.key, size + len(fresh))
+            if connection.execute("INSERT INTO event_key VALUES (?, ?) ON CONFLICT DO NOTHING", place).rowcount == 0:
                 continue
-        hashed = leaf_hash(leaf.data)
+        fresh.append(leaf)
+    return fresh
+
+
+def _extend(connection: sqlite3.Connection, leaves: Sequence[Leaf], known: _Known) -> _Known | None:
+    """Write events where the log ends as `known` says; None, and nothing is written, where it does not."""
+    stored, before = known
+    hashes = [leaf_hash(leaf.data) for leaf in leaves]
+    frontier = before.extend(hashes)
+    encoded = frontier.encode()
+    moved = connection.execute("UPDATE log_state SET frontier = ? WHERE frontier = ?", (encoded, stored))
+    if moved.rowcount == 0:
+        return None
+    for index, (leaf, hashed) in enumerate(zip(leaves, hashes, strict=True), before.size):
         connection.execute(
             "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
-            (frontier.size, leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8"), hashed),
+            (index, leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8"), hashed),
         )
-        frontier = frontier.append(hashed)
-    stored = frontier.encode()
-    connection.execute("UPDATE log_state SET frontier = ?", (stored,))
-    return stored, frontier
+    return encoded, frontier

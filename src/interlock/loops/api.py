@@ -1,0 +1,202 @@
+"""The HTTP doors of loops: `/ops/loops`. Only what is looked after is shown; a path is named only to be watched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Protocol
+
+from fastapi import Query, Response
+from pydantic import Field
+
+from interlock.doors.api import (
+    ApiCall,
+    Body,
+    Door,
+    Here,
+    Shown,
+    house,
+    needs,
+    problems,
+)
+from interlock.kernel.clock import to_text
+from interlock.loops import status
+from interlock.loops.confirmation import Patience
+from interlock.loops.control import Request
+from interlock.loops.errors import ReconcileBusy
+from interlock.loops.models import new_trace, stamp
+from interlock.loops.ports import Watch
+from interlock.loops.service import Loops, Target
+
+door = Door("/ops/loops", "loops")
+
+Repo = Annotated[
+    str | None, Query(max_length=4096, description="The repository, where loops of that name are watched in several.")
+]
+
+
+class _House(Protocol):
+    @property
+    def loops(self) -> Loops: ...
+
+
+class LoopShown(Shown):
+    """A loop that is looked after, in a line."""
+
+    id: str
+    status: str = Field(description="Its health; or `not_reconciled`, `unreadable`.")
+    repo: str
+    watch: str | None = Field(description="Null for a run of ours.")
+    state: str | None
+    reasons: list[str]
+    heartbeat_lag_seconds: int | None
+    drift: str | None
+    last_control: str | None
+    frozen: list[str] = Field(description="Why machines may not steer it now.")
+    reconciled_at: str | None
+
+
+class WatchShown(Shown):
+    """What the supervisor looks after."""
+
+    id: str
+    repo: str
+    loop: str | None = Field(description="Null for every loop of the repository.")
+    added_at: str
+    added_by: str
+
+
+class NewWatch(Body):
+    """What is to be looked after."""
+
+    repo: str = Field(min_length=1, max_length=4096, pattern="^/")
+    loop: str | None = Field(default=None, max_length=128)
+
+
+class NewControl(Body):
+    """What is wanted of a loop."""
+
+    intent: Literal["cancel", "approve", "reject"]
+    note: str | None = Field(default=None, max_length=2000)
+    confirm: bool = True
+    timeout_seconds: int = Field(default=10, ge=0, le=60)
+
+
+class NewNote(Body):
+    """Why."""
+
+    note: str | None = Field(default=None, max_length=2000)
+
+
+def _loops(call: ApiCall) -> Loops:
+    return house(call, _House).loops
+
+
+@door.get("", response_model=list[LoopShown])
+@needs("actions")
+def list_loops(call: Here) -> list[dict[str, Any]]:
+    """List every loop that is looked after, our own runs among them, and how each is."""
+    return _loops(call).fleet()
+
+
+@door.get("/watches", response_model=list[WatchShown])
+@needs("actions")
+def list_watches(call: Here) -> list[dict[str, Any]]:
+    """List what the supervisor looks after."""
+    return [_watch(each) for each in _loops(call).watched()]
+
+
+@door.post("/watches", status_code=201, responses=problems(409, 413, 415, 423), response_model=WatchShown)
+@needs("admin")
+def watch(call: Here, response: Response, body: NewWatch) -> dict[str, Any]:
+    """Look after a loop of a repository on the server, or after all of them."""
+    made = _loops(call).watch(call.actor, body.repo, body.loop)
+    call.wrote()
+    response.headers["Location"] = "/ops/loops/watches"
+    return _watch(made)
+
+
+@door.delete("/watches/{watch_id}", responses=problems(404, 409, 423), response_model=WatchShown)
+@needs("admin")
+def unwatch(call: Here, watch_id: str) -> dict[str, Any]:
+    """Look after it no more; its files stay."""
+    found = _loops(call).unwatch(call.actor, watch_id)
+    call.wrote()
+    return _watch(found)
+
+
+@door.get("/{loop_id}", responses=problems(404))
+@needs("actions")
+def get_loop(call: Here, loop_id: str, repo: Repo = None) -> dict[str, Any]:
+    """Return the whole status of a loop, as `ops-manager-status.sh` prints it, and its line of the list."""
+    found = _found(call, loop_id, repo)
+    now = stamp(_loops(call).clock() // 1000)
+    try:
+        told = status.status(found.places, now)
+    except status.StatusMissing:
+        told = None
+    return {**_loops(call).row(found), "detail": told}
+
+
+@door.post("/{loop_id}/reconcile", responses=problems(404, 409, 423))
+@needs("operator")
+def reconcile_loop(call: Here, loop_id: str, repo: Repo = None, from_start: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a query parameter
+    """Find out now what is true of a loop."""
+    found = _found(call, loop_id, repo)
+    outcome = _loops(call).reconcile(call.actor, found, trace_id=call.actor.correlation_id or "", from_start=from_start)
+    call.wrote()
+    if outcome.busy:
+        raise ReconcileBusy
+    return {**_loops(call).row(found), "detail": outcome.document, "ingested": outcome.exit_code == 0}
+
+
+@door.post("/{loop_id}/control", responses=problems(404, 409, 413, 415, 423))
+@needs("operator")
+def control_loop(call: Here, loop_id: str, body: NewControl, repo: Repo = None) -> dict[str, Any]:
+    """Cancel a loop, or decide what it waits for (only a human approves); the outcome is in `status`."""
+    found = _found(call, loop_id, repo)
+    trace = call.actor.correlation_id or new_trace()
+    request = Request(
+        intent=body.intent,
+        by=call.actor.principal.name,
+        trace_id=trace,
+        idempotency_key=f"{body.intent}-{trace}",
+        note=body.note,
+        confirm=body.confirm,
+        patience=Patience(body.timeout_seconds, 1),
+    )
+    done = _loops(call).control(call.actor, found, request)
+    call.wrote()
+    return {"id": found.places.loop, **done.document}
+
+
+@door.post("/{loop_id}/acknowledge", responses=problems(404, 409, 413, 415, 423))
+@needs("operator", human=True)
+def acknowledge_loop(call: Here, loop_id: str, body: NewNote, repo: Repo = None) -> dict[str, Any]:
+    """Say that you have looked after an intent whose outcome was not clear."""
+    found = _found(call, loop_id, repo)
+    row = _loops(call).acknowledge(call.actor, found, note=body.note)
+    call.wrote()
+    return {"id": found.places.loop, **row}
+
+
+@door.post("/{loop_id}/unfreeze", responses=problems(404, 409, 413, 415, 423))
+@needs("operator", human=True)
+def unfreeze_loop(call: Here, loop_id: str, body: NewNote, repo: Repo = None) -> dict[str, Any]:
+    """Let machines steer a loop again in spite of what stands there now."""
+    found = _found(call, loop_id, repo)
+    released = _loops(call).unfreeze(call.actor, found, note=body.note)
+    call.wrote()
+    return {"id": found.places.loop, "status": "released", **released}
+
+
+def _found(call: ApiCall, loop_id: str, repo: str | None) -> Target:
+    return _loops(call).find(loop_id, repo)
+
+
+def _watch(watch: Watch) -> dict[str, Any]:
+    return {
+        "id": watch.id,
+        "repo": watch.repo,
+        "loop": watch.loop,
+        "added_at": to_text(watch.added_ms),
+        "added_by": watch.added_by,
+    }

@@ -1,0 +1,9 @@
+-- What the supervisor looks after: one loop of a repository, or with an empty name all of them.
+CREATE TABLE loop_watch (
+    id TEXT PRIMARY KEY,
+    repo TEXT NOT NULL,
+    loop TEXT NOT NULL,
+    added_ms INTEGER NOT NULL,
+    added_by TEXT NOT NULL,
+    UNIQUE (repo, loop)
+) WITHOUT ROWID;

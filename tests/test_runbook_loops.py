@@ -1,0 +1,244 @@
+"""What the page on agent loops tells to type works as it stands there, in this order, on a loop that really runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "runbooks" / "ops-manager.md"
+SUPERLOOP = ROOT / "tests" / "loops" / "superloop.sh"
+_DEAF_ONCE = """#!/bin/sh
+if [ "$1" = cancel ] && [ ! -e "$0.heard" ]; then : >"$0.heard"; echo "cancelled (it says)"; exit 0; fi
+exec {superloop} "$@"
+"""
+
+
+def sections() -> Iterator[tuple[str, list[str]]]:
+    """Yield the headings of the page, each with its commands."""
+    for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        yield heading, re.findall(r"^    (\S.*)$", body, re.MULTILINE)
+
+
+@dataclass
+class Place:
+    """A fresh workspace, and a repository whose loop a small runtime carries out."""
+
+    workspace: Path
+    repo: Path
+    said: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict[str, Any])
+
+    def types(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Type a command as the page has it."""
+        environment = {
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "OPS_MANAGER_"))
+            },
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "REPO": str(self.repo),
+            "LOOP": "demo",
+            "USER": "ada",
+        }
+        environment.pop("SUPERLOOP_BIN", None)
+        self.said[command] = subprocess.run(
+            ["sh", "-c", command],
+            cwd=self.workspace,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return self.said[command]
+
+    def last(self, *words: str) -> Any:  # noqa: ANN401 - JSON of any shape
+        """Return what the last command with these words printed."""
+        command = next(each for each in reversed(self.said) if all(word in each for word in words))
+        return json.loads(self.said[command].stdout)
+
+    def runs(self, *verbs: str) -> None:
+        """Let the runtime do what it does by itself."""
+        for verb in verbs:
+            subprocess.run([SUPERLOOP, verb, "--repo", self.repo, "--loop", "demo"], check=True, timeout=30)
+
+    def kept(self, name: str) -> Any:  # noqa: ANN401 - JSON of any shape
+        return json.loads((self.repo / ".superloop" / "ops-manager" / "demo" / name).read_text(encoding="utf-8"))
+
+
+# --- what has happened before each section ----------------------------------------------------------------------------
+
+
+def _begin(place: Place) -> None:
+    place.runs("start", "work")
+
+
+def _wait_for_a_decision(place: Place) -> None:
+    place.runs("ask")
+    assert place.types('scripts/ops-manager-reconcile.sh --repo "$REPO" --loop "$LOOP"').returncode == 0
+    assert place.last("reconcile.sh")["transition"]["currentState"] == "awaiting_approval"
+
+
+def _was_steered(place: Place) -> None:
+    # the audit that the section reads is of a control that somebody issued before
+    refused = place.types('scripts/ops-manager-control.sh --repo "$REPO" --loop "$LOOP" --intent approve')
+    assert refused.returncode == 1
+
+
+def _lose_the_runtime_s_state(place: Place) -> None:
+    place.runs("resume", "work")
+    (place.repo / ".superloop" / "state.json").unlink()
+
+
+def _hear_badly(place: Place) -> None:
+    place.runs("work")
+    (place.workspace / "superloop.sh").write_text(_DEAF_ONCE.format(superloop=SUPERLOOP), encoding="utf-8")
+
+
+def _begin_again(place: Place) -> None:
+    place.runs("start", "work")
+
+
+BEFORE: dict[str, Callable[[Place], None]] = {
+    "Reconcile": _begin,
+    "See everything": _was_steered,
+    "Decide what a loop waits for": _wait_for_a_decision,
+    "Divergence": _lose_the_runtime_s_state,
+    "Try an intent again, safely": _hear_badly,
+    "Reset the cursor and replay": _begin_again,
+}
+CODES = {
+    'interlock loop control "$LOOP" --repo "$REPO" --intent cancel --as service:night-watch': 4,
+    'scripts/ops-manager-control.sh --repo "$REPO" --loop "$LOOP" --intent cancel --timeout-seconds 1': 2,
+    'scripts/ops-manager-confirm-intent.sh --repo "$REPO" --loop "$LOOP" --intent cancel --timeout-seconds 0': 1,
+}
+"""Commands that the page says end otherwise than with 0."""
+
+
+# --- what is true after each section ----------------------------------------------------------------------------------
+
+
+def _healthy(place: Place) -> None:
+    state = place.kept("state.json")
+    assert (state["transition"]["currentState"], state["health"]["status"]) == ("running", "healthy")
+
+
+def _everything_is_seen(place: Place) -> None:
+    shown = place.last("status.sh", "--pretty")["visibility"]
+    assert (shown["heartbeat"]["freshnessStatus"], shown["sequence"]["status"]) == ("fresh", "ok")
+    assert shown["invocationAudit"]["traceId"] == shown["trace"]["controlInvocationTraceId"]
+
+
+def _approved(place: Place) -> None:
+    assert place.last("--intent approve", "--note")["confirm"]["reason"] == "approval_recorded"
+
+
+def _diverged(place: Place) -> None:
+    first, *_, replayed = (json.loads(said.stdout) for line, said in place.said.items() if "reconcile.sh" in line)
+    del first
+    assert replayed["divergence"]["flags"]["activeMismatch"] is True
+    assert replayed["health"]["reasonCodes"] == ["divergence_detected"]
+    assert replayed["sequence"]["violations"] == []
+    assert "control_frozen" in next(said.stderr for line, said in place.said.items() if "night-watch" in line)
+    escalated = next(said.stdout for line, said in reversed(place.said.items()) if "escalations.jsonl" in line)
+    assert json.loads(escalated.splitlines()[-1])["category"] == "divergence_detected"
+
+
+def _cancelled(place: Place) -> None:
+    rows = [
+        json.loads(line)["status"]
+        for line in (place.repo / ".superloop/ops-manager/demo/intents.jsonl").read_text().splitlines()
+    ]
+    assert rows[-3:] == ["ambiguous", "acknowledged", "confirmed"]
+    state = place.kept("state.json")
+    assert state["divergence"]["any"] is False
+    assert state["health"]["status"] == "healthy"
+
+
+def _replayed(place: Place) -> None:
+    lines = (place.repo / ".superloop/loops/demo/events.jsonl").read_text().count("\n")
+    assert place.kept("cursor.json")["eventLineOffset"] == lines
+    state = place.kept("state.json")
+    assert state["divergence"]["flags"]["cursorRegression"] is False
+    assert state["sequence"]["violations"] == []
+
+
+def _strict_with_one_flag(place: Place) -> None:
+    thresholds = place.last("--threshold-profile strict")["health"]["thresholds"]
+    assert (thresholds["profile"], thresholds["criticalIngestLagSeconds"]) == ("strict", 480)
+
+
+AFTER: dict[str, Callable[[Place], None]] = {
+    "Reconcile": _healthy,
+    "Look first": _healthy,
+    "See everything": _everything_is_seen,
+    "Decide what a loop waits for": _approved,
+    "Divergence": _diverged,
+    "Try an intent again, safely": _cancelled,
+    "Reset the cursor and replay": _replayed,
+    "When something can not be seen": _healthy,
+    "Tune the thresholds": _strict_with_one_flag,
+}
+
+
+@pytest.mark.proves("loop-page")
+@pytest.mark.timeout(180)
+def test_every_command_of_the_loops_page_works(tmp_path: Path) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("there is no jq, which the page uses as its seed does")
+    place = Place(tmp_path / "workspace", tmp_path / "repo")
+    place.repo.mkdir()
+    place.workspace.mkdir()
+    assert place.types("interlock init .").returncode == 0
+    shutil.copy(SUPERLOOP, place.workspace / "superloop.sh")
+    told = 0
+    for heading, commands in sections():
+        place.said.clear()
+        BEFORE.get(heading, lambda _: None)(place)
+        for command in commands:
+            said = place.types(command)
+            assert said.returncode == CODES.get(command, 0), (heading, command, said)
+            assert not said.stderr or command in CODES, (heading, command, said)
+            assert said.stdout or command in CODES or command.startswith(("cp", "rm")), (heading, command, said)
+            told += 1
+        AFTER.get(heading, lambda _: None)(place)
+    assert told > 45
+
+
+def test_every_heading_that_a_test_knows_is_on_the_page() -> None:
+    headings = {heading for heading, _ in sections()}
+    assert (BEFORE.keys() | AFTER.keys()) <= headings
+    commands = {command for _, each in sections() for command in each}
+    assert CODES.keys() <= commands
+
+
+def test_every_flow_of_the_seed_that_is_here_is_on_the_page() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for script in ("reconcile", "status", "control", "telemetry-summary"):
+        assert f"scripts/ops-manager-{script}.sh --repo" in text
+    for word in (
+        "--summary-window 200",
+        "visibility.heartbeat",
+        "visibility.sequence",
+        "invocationAudit",
+        "sharedTraceId",
+        "drift_active",
+        "--from-start",
+        "control_ambiguous",
+        "cursor.backup.json",
+        "--transport local",
+        "--threshold-profile balanced",
+        "OPS_MANAGER_THRESHOLD_PROFILE",
+    ):
+        assert word in text, word
