@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from interlock.runs.results import Results
     from interlock.storage.database import Database, Transaction
     from interlock.storage.evidence import StoredLog
+    from interlock.storage.queue import StoredItems
+    from interlock.storage.runs import StoredRuns
     from interlock.workspace.queue_window import QueueWindows
     from interlock.workspace.service import Made
     from interlock.workspace.windows import Windows
@@ -568,12 +570,10 @@ class Interlock:
             yield self._runs(transaction, None)
 
     def _queue(self, transaction: Transaction) -> Queue:
-        from interlock.storage.queue import StoredItems
-        from interlock.storage.runs import StoredRuns
-
+        items, runs = _queue_stores()
         return Queue(
-            store=StoredItems(transaction),
-            owner=RunMoves(StoredRuns(transaction), _desk(transaction), transaction.emit, transaction.now),
+            store=items(transaction),
+            owner=RunMoves(runs(transaction), partial(_desk, transaction), transaction.emit, transaction.now),
             emit=transaction.emit,
             now=transaction.now,
             wake=transaction.wake,
@@ -739,6 +739,15 @@ def open_database(layout: Layout, settings: Settings, *, now: Clock | None = Non
     from interlock.storage.sqlite.database import SqliteDatabase
 
     return SqliteDatabase(layout.database, now=now or system_clock, wake_folder=layout.wake)
+
+
+@cache
+def _queue_stores() -> tuple[type[StoredItems], type[StoredRuns]]:
+    """Import once what every transaction of the queue needs: an import statement costs each of them a microsecond."""
+    from interlock.storage.queue import StoredItems
+    from interlock.storage.runs import StoredRuns
+
+    return StoredItems, StoredRuns
 
 
 def _desk(transaction: Transaction) -> Desk:

@@ -18,7 +18,9 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 64
 """How deep values may be nested: what is written must be readable from any stack."""
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
 
 
 def canonical(value: Json) -> bytes:

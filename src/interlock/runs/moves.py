@@ -10,6 +10,7 @@ cancelled   BLOCKED       cancel on either; replan (the item then waits for a ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,7 +32,8 @@ class RunMoves:
     """Moves runs in one open transaction; implements `queue.ports.ItemOwner`."""
 
     store: RunStore
-    approval: Desk
+    approval: Callable[[], Desk]
+    """Made only for a run: most items are none."""
     emit: Emit
     now: Clock
 
@@ -55,7 +57,7 @@ class RunMoves:
         if item.executor is Executor.INTERLOCK:
             return None
         try:
-            startable(self.approval, run.approved_id)
+            startable(self.approval(), run.approved_id)
         except InterlockError as error:
             return error
         return None
