@@ -1,4 +1,4 @@
-"""Seed 4's whole road, by the same steps over the command line and over HTTP: draft, approve, run, status.
+"""Seed 4's whole road by the same steps through each door: draft, approve, run, status.
 
 The MCP prompt between approving and running joins when there is an MCP server.
 """
@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.door import call, make_repository
 from tests.conftest import until
-from tests.http.test_processes import process
+from tests.http.test_processes import HUMAN, process
 
 CHANGE = "echo swept >> README.md"
 
@@ -54,9 +54,11 @@ class CommandLine:
     """`interlock …` in the workspace."""
 
     root: Path
+    where: Mapping[str, str]
+    """What the environment says of a server; nothing for this machine."""
 
     def _ask(self, *words: str) -> Any:  # noqa: ANN401 - JSON of any shape
-        said = call("--json", *words, at=self.root)
+        said = call("--json", *words, at=self.root, env=self.where)
         if said.code:
             code = said.err.rstrip().removesuffix("]").rpartition("[")[2]
             raise Refusal(code, said.err)
@@ -138,13 +140,21 @@ class Http:
         return list(self._ask("GET", "runs"))
 
 
-@pytest.fixture(params=["command line", "HTTP"])
+@pytest.fixture(params=["command line", "from afar", "HTTP"])
 def door(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Door]:
     """A workspace with a server that carries runs out, by each door."""
     root = tmp_path / "workspace"
     assert call("init", str(root), at=tmp_path).code == 0
     with process(root) as server, server.client() as client:
-        yield CommandLine(root) if request.param == "command line" else Http(client)
+        afar = {"INTERLOCK_SERVER": server.address, "INTERLOCK_TOKEN": HUMAN}
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        doors: Mapping[str, Door] = {
+            "command line": CommandLine(root, {}),
+            "from afar": CommandLine(elsewhere, afar),
+            "HTTP": Http(client),
+        }
+        yield doors[request.param]
 
 
 @pytest.mark.proves("ops-drafts")

@@ -250,7 +250,8 @@ def test_a_weak_token_of_the_environment_is_refused_without_saying_it() -> None:
     with pytest.raises(TokenWeak, match="another variable"):
         from_environment({"ORCH_TOKEN": "s" * 20, "ORCH_ACTIONS_TOKEN": "s" * 20})
     assert from_environment({"ORCH_TOKEN": "", "ORCH_PORT": "1"}) == []
-    assert without_tokens({**ENVIRONMENT, "PATH": "/bin"}) == {"PATH": "/bin"}
+    proofs = {**ENVIRONMENT, "INTERLOCK_TOKEN": "one of another server"}
+    assert without_tokens({**proofs, "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -95,6 +95,10 @@ def from_environment(environment: Mapping[str, str]) -> Sequence[EnvironmentToke
     return found
 
 
+_PROOFS = {*ENVIRONMENT, "INTERLOCK_TOKEN"}
+"""Variables that prove who somebody is, to us or to a server elsewhere."""
+
+
 def without_tokens(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment that a child may have: without the tokens that would make it somebody else."""
-    return {name: value for name, value in environment.items() if name not in ENVIRONMENT}
+    return {name: value for name, value in environment.items() if name not in _PROOFS}
