@@ -31,6 +31,8 @@ from interlock.workspace.layout import Layout
 if TYPE_CHECKING:
     from interlock.access.ports import Desk as AccessDesk
     from interlock.access.service import Access
+    from interlock.alerts.ports import Desk as AlertDesk
+    from interlock.alerts.service import Alerts
     from interlock.engines.local import Worker
     from interlock.evidence.models import SignedHead
     from interlock.evidence.note import Signer
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from interlock.workspace.service import Made
     from interlock.workspace.windows import Windows
 
+_MOST_RUNS_SEEN, _LAST_RUNS_SEEN = 10_000, 50
 LOG_KEY, SERVICE_KEY = "log.key", "service.key"
 
 
@@ -131,6 +134,28 @@ class Interlock:
         )
 
     @cached_property
+    def alerts(self) -> Alerts:
+        """What people should hear of, and whether they have."""
+        from interlock.alerts.outbox import Outbox
+        from interlock.alerts.service import Alerts
+
+        return Alerts(
+            root=str(self.layout.root),
+            open=self._alert_desk,
+            look=self._alert_look,
+            new_ulid=self.new_ulid,
+            environment=os.environ,
+            options=self.settings.alerts,
+            outbox=Outbox(
+                open=self._alert_desk,
+                look=self._alert_look,
+                environment=os.environ,
+                options=self.settings.alerts,
+                repo=str(self.layout.root),
+            ),
+        )
+
+    @cached_property
     def loops(self) -> Loops:
         """Agent loops: what is looked after, and the log of what happens to them."""
         from interlock.kernel.clock import system_clock
@@ -139,6 +164,7 @@ class Interlock:
         return Loops(
             root=str(self.layout.root),
             runs=str(self.layout.loops),
+            recent_runs=self._recent_runs,
             open=self._loop_desk,
             look=self._loop_look,
             new_ulid=self.new_ulid,
@@ -146,6 +172,12 @@ class Interlock:
             environment=os.environ,
             thawed=self._thawed,
         )
+
+    def _recent_runs(self) -> list[str]:
+        from interlock.runs.models import RunStatus
+
+        under_way = self.runs.list(status=RunStatus.RUNNING, limit=_MOST_RUNS_SEEN)
+        return list(dict.fromkeys(run.id for run in (*under_way, *self.runs.list(limit=_LAST_RUNS_SEEN))))
 
     def supervisor(self) -> Supervisor:
         """Return what reconciles every loop that is looked after, as a service of this machine."""
@@ -550,6 +582,16 @@ class Interlock:
             yield _loops(transaction)
 
     @contextmanager
+    def _alert_desk(self, actor: Actor) -> Generator[AlertDesk]:
+        with self.database.write(actor, calming=True) as transaction:
+            yield _alerts(transaction)
+
+    @contextmanager
+    def _alert_look(self) -> Generator[AlertDesk]:
+        with self.database.read() as transaction:
+            yield _alerts(transaction)
+
+    @contextmanager
     def _provider_log(self, actor: Actor) -> Generator[Emit]:
         with self.database.write(actor) as transaction:
             yield transaction.emit
@@ -768,6 +810,13 @@ def _loops(transaction: Transaction) -> LoopDesk:
     from interlock.storage.loops import StoredWatches
 
     return LoopDesk(watches=StoredWatches(transaction), emit=transaction.emit, now=transaction.now)
+
+
+def _alerts(transaction: Transaction) -> AlertDesk:
+    from interlock.alerts.ports import Desk as AlertDesk
+    from interlock.storage.alerts import StoredAlerts
+
+    return AlertDesk(alerts=StoredAlerts(transaction), emit=transaction.emit, now=transaction.now)
 
 
 def _access(transaction: Transaction) -> AccessDesk:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,23 @@ def test_two_supervisors_of_one_loop_escalate_once(rooms: Interlock, tmp_path: P
         threading.Event().wait(3)
     assert len(loop.escalated()) == len(set(loop.escalated())) >= 1  # it may have become critical meanwhile
     assert len(told(rooms, "loop.escalated")) == len(loop.escalated())
+
+
+def test_a_run_that_is_not_recent_any_more_is_looked_at_a_last_time(rooms: Interlock) -> None:
+    run_id = "r_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    loop = fresh(rooms.layout.loops, run_id, run_id)
+    recent = [run_id]
+    supervisor = Supervisor(loops=replace(rooms.loops, recent_runs=lambda: recent), actor=WORKER)
+    thread = threading.Thread(target=supervisor.work)
+    thread.start()
+    try:
+        until(lambda: state(loop) == "running", 20)
+        loop.events("loop_complete").summary(completion_ok=True).state(active=False)
+        recent.clear()
+        until(lambda: state(loop) == "complete", 20)
+        until(lambda: supervisor.looked_after == 0, 20)
+    finally:
+        supervisor.stop()
+        thread.join(40)
+    assert rooms.loops.fleet() == []
+    assert rooms.loops.find(run_id).places.repo == str(loop.repo)

@@ -12,7 +12,7 @@ from interlock.access.models import Actor, checked_correlation_id
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound
 from interlock.kernel.events import Event
-from interlock.kernel.ids import checked
+from interlock.kernel.ids import checked, has_prefix
 from interlock.loops import confirmation, control, reconcile, status, thresholds
 from interlock.loops.control import Controlled, LocalTransport, Request
 from interlock.loops.events import (
@@ -81,6 +81,8 @@ class Loops:
     """The workspace: its threshold profiles, and the runtime's program, hold for all its loops."""
     runs: str
     """The folder below which each run of ours is a loop of its own (`workspace/run_loops.py`)."""
+    recent_runs: Callable[[], Sequence[str]]
+    """Returns the ids of the runs that are looked after: what is under way, and the last that were made."""
     open: Open
     look: Look
     new_ulid: Callable[[], str]
@@ -117,7 +119,7 @@ class Loops:
             return desk.watches.list()
 
     def targets(self, watches: Sequence[Watch] | None = None) -> Iterator[Target]:
-        """Yield every loop that is looked after, once: the watched ones, then our own runs."""
+        """Yield every loop that is looked after, once: the watched ones, then our own runs that say something new."""
         seen: set[LoopPlaces] = set()
         for watch in self.watched() if watches is None else watches:
             for loop in (watch.loop,) if watch.loop else _loops_in(watch.repo):
@@ -125,11 +127,19 @@ class Loops:
                 if places not in seen:
                     seen.add(places)
                     yield Target(places, watch.id)
-        for run in sorted(_folders(self.runs)):
-            yield Target(LoopPlaces(os.path.join(self.runs, run), run), None)
+        for run in self.recent_runs():
+            if (target := self._run(run)) is not None:
+                yield target
+
+    def _run(self, run_id: str) -> Target | None:
+        places = LoopPlaces(os.path.join(self.runs, run_id), run_id)
+        return Target(places, None) if os.path.isdir(places.run) else None
 
     def find(self, loop: str, repo: str | None = None) -> Target:
         """Return a loop that is looked after by its name; raises `LoopUnknown`, `LoopAmbiguous`."""
+        ours = self._run(loop) if has_prefix(loop, "r") and repo is None else None
+        if ours is not None:
+            return ours
         found = [each for each in self.targets() if each.places.loop == loop and repo in {None, each.places.repo}]
         if not found:
             raise LoopUnknown(f"no loop {loop[:128]!a} is looked after")

@@ -44,6 +44,8 @@ class _Care:
     began: float | None = None
     """When the reconcile that is under way began."""
     stuck: bool = False
+    leaving: bool = False
+    """It is not among what is looked after any more: a run that has ended is reconciled a last time."""
 
 
 @dataclass(kw_only=True)
@@ -62,6 +64,11 @@ class Supervisor:
     _targets_at: float = 0.0
     _ended: threading.Condition = field(default_factory=threading.Condition)
     reconciled: int = 0
+
+    @property
+    def looked_after(self) -> int:
+        """How many loops it knows."""
+        return len(self._known)
 
     def work(self) -> int:
         """Supervise until told to stop; returns how many reconciles were made."""
@@ -106,8 +113,13 @@ class Supervisor:
             _LOG.warning("which loops are watched can not be read now: %s", error.message)
             return
         for places in self._known.keys() - found.keys():
-            if self._known[places].began is None:
+            care = self._known[places]
+            if care.began is not None:
+                continue
+            if care.leaving or care.target.watch is not None:
                 del self._known[places]
+            else:
+                care.leaving, care.due = True, now
         for places, target in found.items():
             if places not in self._known:
                 self._known[places] = _Care(target, due=_first_due(places, now, self.interval_seconds))
