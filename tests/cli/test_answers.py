@@ -155,7 +155,7 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("loop", "unfreeze"): _unresolved,
     ("scheduler",): lambda _: ["--once"],
     ("loop", "list"): lambda _: [],
-    ("loop", "watches"): lambda lived: [] if _watch(lived) else [],
+    ("loop", "watches"): lambda lived: _watch(lived)[:0].split(),
     ("loop", "watch"): lambda lived: ["--repo", str(lived.root)],
     ("loop", "unwatch"): lambda lived: [_watch(lived)],
     ("windows", "verify"): lambda _: [],

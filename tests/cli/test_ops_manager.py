@@ -19,7 +19,7 @@ import pytest
 
 from interlock.access.models import Role
 from interlock.app import Interlock
-from interlock.cli import ops_manager
+from interlock.cli import ops_manager, streams
 from interlock.cli.ops_manager import COMMANDS
 from interlock.loops import files
 from interlock.workspace.loop_scripts import ENTRY_POINTS
@@ -324,6 +324,16 @@ def test_the_environment_stands_in_for_traces_catalogs_and_the_drift_s_three(
     assert "OPS_MANAGER_DRIFT_REQUIRED_STREAK must be a whole number" in scripts("reconcile").err
 
 
+def test_an_empty_value_is_none_and_leaves_room_for_the_environment(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.does("start")
+    monkeypatch.setenv("OPS_MANAGER_TRACE_ID", "from-env")
+    found = scripts.json("reconcile", "--trace-id", "", "--threshold-profile", "", "--state-file", "")
+    assert (found["trace"]["reconcileTraceId"], found["tuning"]["appliedProfile"]) == ("from-env", "balanced")
+    assert (scripts.manager / "state.json").exists()
+
+
 def test_the_first_healthy_reconcile_drifts_where_that_is_asked_for(scripts: Scripts) -> None:
     scripts.does("start")
     found = scripts.json("reconcile", "--drift-min-confidence", "low", "--drift-required-streak", "1")
@@ -350,6 +360,23 @@ def test_every_named_file_is_used(scripts: Scripts, tmp_path: Path) -> None:
     shown = scripts.json("status", *[w for each in (*names, *logs) for w in (f"--{each}-file", str(elsewhere / each))])
     assert shown["files"]["stateFile"] == str(elsewhere / "state")
     assert shown["lifecycle"]["state"] == "running"
+
+
+def test_a_relative_path_is_meant_from_the_current_folder(
+    scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.does("start")
+    monkeypatch.chdir(tmp_path)
+    scripts.json("profile-drift", "--drift-state-file", "drift.json", "--drift-history-file", "drift.jsonl")
+    scripts.json("reconcile", "--state-file", "state.json", "--heartbeat-telemetry-file", "./beats.jsonl")
+    assert {each.name for each in tmp_path.glob("*.json*")} == {
+        "drift.json",
+        "drift.jsonl",
+        "state.json",
+        "beats.jsonl",
+    }
+    shown = scripts.json("status", "--state-file", "state.json")
+    assert shown["files"]["stateFile"] == str(tmp_path / "state.json")
 
 
 def test_paths_are_as_they_were_given_links_included(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,6 +421,24 @@ def test_a_reader_that_goes_away_does_not_move_the_cursor(scripts: Scripts) -> N
         file.writelines(f'{{"timestamp":"{OLD}","event":"e","data":"{"x" * 500}"}}\n' for _ in range(2000))
     said = scripts.process("poll-events", prefix=("sh", "-c", '"$@" | head -n 1 >/dev/null', "sh"))
     assert said.err == ""
+    assert not (scripts.run / "ops-manager.cursor.json").exists()
+
+
+def test_a_few_events_that_nobody_has_read_are_not_passed_over(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.does("start")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+
+        def fall_silent(_: int = 1) -> None:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), gone.fileno())
+
+        monkeypatch.setattr(sys, "stdout", gone)
+        monkeypatch.setattr(streams, "fall_silent", fall_silent)
+        assert ops_manager.main([f"{scripts.root}/scripts/..", "poll-events", *scripts.loop("poll-events")]) == 0
     assert not (scripts.run / "ops-manager.cursor.json").exists()
 
 
@@ -736,7 +781,7 @@ def test_a_control_that_is_terminated_ends_the_runtime_s_program_and_is_recorded
         [script, *words], env=environment(SUPERLOOP_BIN=str(slow)), stdout=subprocess.PIPE
     ) as started:
         deadline = time.monotonic() + 20
-        while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
             time.sleep(0.01)
         started.terminate()
         assert started.wait(20) == 143

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from interlock.kernel.errors import Invalid
 
@@ -25,8 +23,7 @@ class LoopRootMissing(Invalid):
     code = "loop_root_missing"
 
 
-@dataclass(frozen=True)
-class LoopPlaces:
+class LoopPlaces(NamedTuple):
     """The files of one loop in one repository (or in any folder that holds a `.superloop`)."""
 
     repo: str
@@ -53,7 +50,7 @@ class LoopPlaces:
         """Which process runs it."""
         return os.path.join(self.repo, ".superloop", "active-run.json")
 
-    @cached_property
+    @property
     def run(self) -> str:
         """The folder of the loop's own artefacts."""
         return os.path.join(self.repo, ".superloop", "loops", self.loop)
@@ -64,7 +61,7 @@ class LoopPlaces:
 
     # --- ours ---------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def manager(self) -> str:
         """Our folder."""
         return os.path.join(self.repo, ".superloop", "ops-manager", self.loop)

@@ -34,6 +34,8 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("init",): "makes a workspace in a folder of this machine",
     ("worker",): "carries runs out on the machine where the workspace is",
     ("serve",): "serves a workspace of this machine",
+    ("scheduler",): "is what a server does by itself",
+    ("loop",): "works on the files of loops where they are; a server shows them under /ops/loops",
     ("windows",): "works on the workspace's own files",
     ("queue", "import"): "brings a file into a database of this machine",
     ("queue", "render"): "writes the queue of a database of this machine",
