@@ -25,6 +25,7 @@ TAKES: dict[tuple[str, ...], str] = {
     ("run", "wait"): "r",
     ("token", "rotate"): "t",
     ("token", "revoke"): "t",
+    ("loop", "unwatch"): "w",
     ("queue", "show"): "ORCH",
     ("queue", "cancel"): "ORCH",
     ("queue", "replan"): "ORCH",

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from interlock.cli.serve import serve
-from interlock.http.application import DOORS
 from interlock.settings import Settings
 from tests.http.routes import ways
 from tests.http.served import ROLES, Served, told
@@ -173,4 +172,3 @@ def test_14_what_the_status_claims_is_asked_and_not_made_up(served: Served, tmp_
         assert "RUNNING" not in shown.text
     finally:
         (tmp_path / "away").rename(database)
-    assert len(DOORS) == 8
