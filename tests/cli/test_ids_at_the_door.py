@@ -50,7 +50,7 @@ MORE: dict[tuple[str, ...], list[str]] = {
 def hostile(prefix: str, real: str) -> list[str]:
     """Return what looks like the id of something real, and is not."""
     ulid = real.partition("_")[2]
-    folder = {"d": "drafts", "a": "approved", "r": "runs", "t": "tokens"}[prefix]
+    folder = {"d": "drafts", "a": "approved", "r": "runs", "t": "tokens"}.get(prefix, "loops")
     return [
         "",
         " ",
@@ -101,7 +101,8 @@ def test_a_hostile_id_is_refused_and_nothing_is_written(
     lived: Lived, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     ask, prefix = Door(lived.root, capsys), TAKES[words]
-    real = {"d": lived["open"], "a": lived["done: approved"], "r": lived["done"], "t": lived["token to rotate"]}[prefix]
+    known = {"d": lived["open"], "a": lived["done: approved"], "r": lived["done"], "t": lived["token to rotate"]}
+    real = known.get(prefix, f"{prefix}_{lived['done'][2:]}")
     before, entries = files(lived.root), ask.log_size()
     for wrong in hostile(prefix, real):
         answered = ask(*words, wrong, *MORE.get(words, []))
