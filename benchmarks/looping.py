@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.loops.loop import PROFILES, Loop
+from tests.loops.sprite import serving
 
 from benchmarks.grounds import ALICE, Grounds, compiled, workspace
 from benchmarks.measuring import in_turns, ratio, timed
@@ -23,8 +24,9 @@ from benchmarks.table import Aim, Peer, Row
 from interlock.kernel.clock import system_clock
 from interlock.loops import reconcile as steps
 from interlock.loops.health import Thresholds
-from interlock.loops.local import Local
+from interlock.loops.local import Local, Transport
 from interlock.loops.reconcile import LoopFiles, Order, ReconcileOptions
+from interlock.loops.sprite_transport import SpriteService
 
 _BARE = "python -c pass"
 _AT_MOST = Aim(of="ratio", bound=8.0, at_most=True)
@@ -40,6 +42,7 @@ def measure(grounds: Grounds) -> Iterator[Row]:
     yield from _in_process(grounds)
     yield from _as_the_log_grows(grounds)
     yield from _idle(grounds)
+    yield from _over_the_service(grounds)
 
 
 def _glances(grounds: Grounds) -> Iterator[Row]:
@@ -154,6 +157,35 @@ def _idle(grounds: Grounds) -> Iterator[Row]:
             thread.join()
     yield Row(name=f"supervisor: {count:,} loops seen for the first time", value=count / taken_up, unit="loops/s")
     yield Row(name=f"supervisor: {count:,} loops, nothing happens: processor", value=100 * share, unit="% of one CPU")
+
+
+def _over_the_service(grounds: Grounds) -> Iterator[Row]:
+    """Ask a service on the loopback, and reconcile over it and without it in turns."""
+    loop = _loop(grounds.new_folder("looping-service"), _SHORT)
+    rounds, seconds = (50, 5.0) if grounds.quick else (400, 20.0)
+    with serving(loop.repo) as running:
+        client = running.client()
+        trips = sorted(1000 * timed(lambda: client.get("/healthz")) for _ in range(4 * rounds))
+        ways = {"local": Local(), "service": SpriteService(client)}
+        rounds_of: dict[str, Callable[[], float]] = {
+            name: partial(_reconciled, loop, transport) for name, transport in ways.items()
+        }
+        for warm_up in rounds_of.values():
+            warm_up()
+        found = in_turns(rounds_of, rounds=rounds, seconds=seconds)
+    yield Row(name="service: round trip on the loopback, p95", value=trips[int(len(trips) * 0.95)], unit="ms")
+    yield Row(
+        name="reconcile over the service, nothing new",
+        value=median(found["service"]),
+        unit="ms",
+        peer=Peer(name="reconcile local, nothing new", value=median(found["local"])),
+        ratio=ratio(found["service"], found["local"]),
+    )
+
+
+def _reconciled(loop: Loop, transport: Transport) -> float:
+    options = ReconcileOptions(trace_id="bench", profiles=PROFILES, thresholds=Thresholds("balanced"))
+    return 1000 * timed(lambda: steps.reconcile(loop.places, options, transport, system_clock))
 
 
 def _loop(folder: Path, events: int) -> Loop:

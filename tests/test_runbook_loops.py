@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,11 @@ def sections() -> Iterator[tuple[str, list[str]]]:
         yield heading, re.findall(r"^    (\S.*)$", body, re.MULTILINE)
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
 @dataclass
 class Place:
     """A fresh workspace, and a repository whose loop a small runtime carries out."""
@@ -38,6 +44,7 @@ class Place:
     workspace: Path
     repo: Path
     said: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict[str, Any])
+    port: int = field(default_factory=_free_port)
 
     def types(self, command: str) -> subprocess.CompletedProcess[str]:
         """Type a command as the page has it."""
@@ -49,6 +56,8 @@ class Place:
             "REPO": str(self.repo),
             "LOOP": "demo",
             "USER": "ada",
+            "PORT": str(self.port),
+            "OPS_MANAGER_SERVICE_TOKEN": "a-token-of-this-page",
         }
         environment.pop("SUPERLOOP_BIN", None)
         self.said[command] = subprocess.run(
@@ -110,6 +119,14 @@ def _begin_again(place: Place) -> None:
     place.runs("start", "work")
 
 
+def _ask_again(place: Place) -> None:
+    place.runs("start", "ask")
+
+
+def _work_on(place: Place) -> None:
+    place.runs("resume", "work")
+
+
 BEFORE: dict[str, Callable[[Place], None]] = {
     "Reconcile": _begin,
     "See everything": _was_steered,
@@ -117,11 +134,17 @@ BEFORE: dict[str, Callable[[Place], None]] = {
     "Divergence": _lose_the_runtime_s_state,
     "Try an intent again, safely": _hear_badly,
     "Reset the cursor and replay": _begin_again,
+    "Over a service": _ask_again,
+    "When the service does not answer": _work_on,
 }
 CODES = {
     'interlock loop control "$LOOP" --repo "$REPO" --intent cancel --as service:night-watch': 4,
     'scripts/ops-manager-control.sh --repo "$REPO" --loop "$LOOP" --intent cancel --timeout-seconds 1': 2,
     'scripts/ops-manager-confirm-intent.sh --repo "$REPO" --loop "$LOOP" --intent cancel --timeout-seconds 0': 1,
+    'scripts/ops-manager-control.sh --repo "$REPO" --loop "$LOOP" --intent cancel --transport sprite_service'
+    ' --service-base-url "http://127.0.0.1:$PORT"': 1,
+    'scripts/ops-manager-reconcile.sh --repo "$REPO" --loop "$LOOP" --transport sprite_service'
+    ' --service-base-url "http://127.0.0.1:$PORT" --retry-backoff-seconds 0': 1,
 }
 """Commands that the page says end otherwise than with 0."""
 
@@ -179,6 +202,26 @@ def _strict_with_one_flag(place: Place) -> None:
     assert (thresholds["profile"], thresholds["criticalIngestLagSeconds"]) == ("strict", 480)
 
 
+def _approved_over_the_service(place: Place) -> None:
+    done = place.last("--intent approve")
+    assert (done["status"], done["transport"]) == ("confirmed", "sprite_service")
+    assert json.loads(done["commandOutput"])["replayed"] is False
+    assert place.last("sprite_service", "reconcile.sh")["projection"]["hasPendingApproval"] is True
+    assert list(place.kept("service-idempotency.json")) == ["approve-demo-001"]
+    assert len(place.last("service-client.sh")["events"]) == 5
+
+
+def _fell_back_and_came_back(place: Place) -> None:
+    failed = place.last("--intent cancel", "sprite_service")
+    assert failed["status"] == "failed_command"
+    assert failed == json.loads(next(said.stdout for line, said in place.said.items() if line.startswith("tail")))
+    assert "transport_unreachable" in place.last("--retry-backoff-seconds 0")["reasonCodes"]
+    assert place.last("--intent cancel", "--transport local")["status"] == "confirmed"
+    state = place.last("--from-start", "sprite_service")
+    assert (state["health"]["status"], state["divergence"]["any"]) == ("healthy", False)
+    assert (place.workspace / "service.log").read_text().count("\n") == 1
+
+
 AFTER: dict[str, Callable[[Place], None]] = {
     "Reconcile": _healthy,
     "Look first": _healthy,
@@ -189,6 +232,8 @@ AFTER: dict[str, Callable[[Place], None]] = {
     "Reset the cursor and replay": _replayed,
     "When something can not be seen": _healthy,
     "Tune the thresholds": _strict_with_one_flag,
+    "Over a service": _approved_over_the_service,
+    "When the service does not answer": _fell_back_and_came_back,
 }
 
 
@@ -210,10 +255,10 @@ def test_every_command_of_the_loops_page_works(tmp_path: Path) -> None:
             said = place.types(command)
             assert said.returncode == CODES.get(command, 0), (heading, command, said)
             assert not said.stderr or command in CODES, (heading, command, said)
-            assert said.stdout or command in CODES or command.startswith(("cp", "rm")), (heading, command, said)
+            assert said.stdout or command in CODES or command.startswith(("cp", "rm", "kill")), (heading, command, said)
             told += 1
         AFTER.get(heading, lambda _: None)(place)
-    assert told > 45
+    assert told > 58
 
 
 def test_every_heading_that_a_test_knows_is_on_the_page() -> None:
@@ -240,5 +285,11 @@ def test_every_flow_of_the_seed_that_is_here_is_on_the_page() -> None:
         "--transport local",
         "--threshold-profile balanced",
         "OPS_MANAGER_THRESHOLD_PROFILE",
+        "--transport sprite_service",
+        "--service-base-url",
+        "--service-token",
+        "--idempotency-key",
+        "transport_unreachable",
+        "invalid_transport_payload",
     ):
         assert word in text, word

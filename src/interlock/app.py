@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from interlock.access.service import Access
     from interlock.alerts.ports import Desk as AlertDesk
     from interlock.alerts.service import Alerts
+    from interlock.alerts.watcher import Alerter
     from interlock.engines.local import Worker
     from interlock.evidence.models import SignedHead
     from interlock.evidence.note import Signer
@@ -153,6 +154,27 @@ class Interlock:
                 options=self.settings.alerts,
                 repo=str(self.layout.root),
             ),
+        )
+
+    def alerter(self) -> Alerter:
+        """Return what follows the log for what people should hear of, and has it sent, as a service of this machine."""
+        import socket
+
+        from interlock.alerts.watcher import Alerter
+        from interlock.kernel.clock import system_clock
+        from interlock.loops import files
+        from interlock.loops.places import LoopPlaces
+        from interlock.workspace.alert_probes import probes
+
+        host = socket.gethostname()
+        return Alerter(
+            alerts=self.alerts,
+            files=files,
+            log=self.event_log,
+            actor=Actor(principal=Principal(PrincipalKind.SERVICE, f"alerter@{host}"[:128])),
+            clock=system_clock,
+            probes=probes(self.settings.alerts, self.approval, self.runs, self.queue_look),
+            manager=lambda repo, loop: LoopPlaces.of(repo, loop).manager,
         )
 
     @cached_property

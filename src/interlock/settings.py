@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from interlock.access.options import AccessOptions
+from interlock.alerts.options import AlertOptions
 from interlock.approval.models import Limits, Work
 from interlock.approval.options import ApprovalOptions
 from interlock.kernel.errors import Invalid
@@ -33,7 +34,15 @@ _SEED_VARIABLES = {
     "INTERLOCK_WINDOWS_OPS_FOLDER": ("OPS_DATA_DIR", "ORCH_OPS_DATA_DIR"),
 }
 """Other names of ours that seed 4 gives; ours wins."""
-_MAY_BE_ZERO = {"archive_after_seconds", "expires_after_seconds", "backoff_seconds", "grace_seconds"}
+_MAY_BE_ZERO = {
+    "approval_seconds",
+    "archive_after_seconds",
+    "backoff_seconds",
+    "expires_after_seconds",
+    "grace_seconds",
+    "heartbeat_minutes",
+    "run_seconds",
+}
 _LAST_PORT = 65_535
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
@@ -142,6 +151,7 @@ class Settings:
     access: AccessOptions = field(default_factory=AccessOptions)
     runs: RunSettings = field(default_factory=RunSettings)
     loops: LoopSettings = field(default_factory=LoopSettings)
+    alerts: AlertOptions = field(default_factory=AlertOptions)
     server: ServerSettings = field(default_factory=ServerSettings)
     windows: WindowSettings = field(default_factory=WindowSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 
@@ -15,13 +17,19 @@ import pytest
 
 from interlock import __version__
 from interlock.access.models import Role
+from interlock.alerts.dispatch import dispatch
+from interlock.alerts.idle import Order
 from interlock.app import Interlock
+from interlock.kernel.clock import system_clock
+from interlock.loops import files
 from interlock.providers.models import ProviderType
 from interlock.workspace.layout import Layout
+from tests.alerts.receiver import receiving
 from tests.cli.door import Door, call, commands, said
 from tests.cli.lived import ME, Lived
 from tests.providers.model_server import model_server, write
 
+_OPEN = ExitStack()
 LISTS = {
     ("draft", "list"),
     ("approved", "list"),
@@ -36,6 +44,7 @@ LISTS = {
     ("loop", "threshold"),
     ("loop", "list"),
     ("loop", "watches"),
+    ("alert", "list"),
 }
 
 
@@ -51,6 +60,24 @@ def _watch(lived: Lived) -> str:
     made = house.loops.watch(ME, str(lived.root))
     house.close()
     return made.id
+
+
+def _alerted(lived: Lived, *, silenced: bool = False) -> str:
+    """Let a loop escalate to a webhook; returns the alert's id, or that of a silence."""
+    hook = _OPEN.enter_context(receiving())
+    os.environ["HOOK_OF_TEST_ANSWERS"] = hook.url
+    config = lived.root / "config" / "ops-manager-alert-sinks.v1.json"
+    catalog = json.loads(config.read_text())
+    catalog["sinks"] = {"hook": {"enabled": True, "type": "webhook", "urlEnv": "HOOK_OF_TEST_ANSWERS"}}
+    catalog["routing"] = {"defaultSinks": ["hook"], "categorySeverity": {}, "routes": []}
+    config.write_text(json.dumps(catalog))
+    manager = str(lived.root / ".superloop" / "ops-manager" / "demo")
+    files.append(f"{manager}/escalations.jsonl", [b'{"category":"health_critical"}\n'])
+    house = Interlock.at(lived.root)
+    dispatch(house.alerts, files, ME, Order.of(str(lived.root), "demo", manager, "t"), system_clock)
+    found = house.alerts.silence(ME, reason="work", for_ms=9_000).id if silenced else house.alerts.list()[0].id
+    house.close()
+    return found
 
 
 def _looped(lived: Lived, *more: str) -> list[str]:
@@ -154,6 +181,14 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("loop", "acknowledge"): _unresolved,
     ("loop", "unfreeze"): _unresolved,
     ("scheduler",): lambda _: ["--once"],
+    ("alert", "list"): lambda lived: _alerted(lived)[:0].split(),
+    ("alert", "show"): lambda lived: [_alerted(lived)],
+    ("alert", "ack"): lambda lived: [_alerted(lived)],
+    ("alert", "resolve"): lambda lived: [_alerted(lived)],
+    ("alert", "replay"): lambda lived: [_alerted(lived)],
+    ("alert", "test"): lambda lived: [_alerted(lived)[:0] + "hook"],
+    ("alert", "silence"): lambda _: ["--reason", "work", "--for", "1h"],
+    ("alert", "unsilence"): lambda lived: [_alerted(lived, silenced=True)],
     ("loop", "list"): lambda _: [],
     ("loop", "watches"): lambda lived: _watch(lived)[:0].split(),
     ("loop", "watch"): lambda lived: ["--repo", str(lived.root)],

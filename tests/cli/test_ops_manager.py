@@ -22,12 +22,13 @@ from interlock.app import Interlock
 from interlock.cli import ops_manager, streams
 from interlock.cli.ops_manager import COMMANDS
 from interlock.loops import files
-from interlock.workspace.loop_scripts import ENTRY_POINTS
+from interlock.workspace.loop_scripts import ENTRY_POINTS, file_of
 from tests.cli.door import Said, copy_of, environment
 from tests.cli.lived import ME
 
 SUPERLOOP = Path(__file__).parents[1] / "loops" / "superloop.sh"
 OLD = "2020-01-01T00:00:00Z"
+LOOPLESS = {"health", "threshold-profile", "alert-sink-config", "service-client", "sprite-service"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def test_help_is_on_stdout_and_names_every_flag(scripts: Scripts, name: str) -> 
     for words in (["--help"], ["-h"]):
         said = scripts.plain(name, *words)
         assert (said.code, said.err) == (0, "")
-        assert said.out.startswith(f"Usage: ops-manager-{name}.sh")
+        assert said.out.startswith(f"Usage: {file_of(name)}")
         for flag in COMMANDS[name].flags:
             assert f"  --{flag.name} " in said.out or f"  --{flag.name}\n" in said.out
 
@@ -151,7 +152,7 @@ def test_a_flag_without_its_value_says_so(scripts: Scripts, name: str) -> None:
     assert said.err.startswith(f"error: --{flag} needs a value")
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"health", "threshold-profile"}])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LOOPLESS])
 def test_repository_and_loop_are_needed(scripts: Scripts, name: str) -> None:
     intent = ["--intent", "cancel"] if name in {"control", "confirm-intent"} else []
     repo = ["--repo", str(scripts.repo)]
@@ -187,7 +188,7 @@ def test_numbers_are_digits_only(scripts: Scripts, value: str) -> None:
         ("reconcile", ["--retry-attempts", "0"], "--retry-attempts must be a whole number, 1 or more"),
         ("reconcile", ["--drift-min-confidence", "some"], "must be one of low, medium, high"),
         ("reconcile", ["--alerts-enabled", "maybe"], "must be one of true, false"),
-        ("reconcile", ["--transport", "sprite_service"], "the service transport is not there yet"),
+        ("reconcile", ["--transport", "sprite_service"], "--service-base-url is required"),
         ("status", ["--summary-window", "0"], "--summary-window must be a whole number, 1 or more"),
         ("telemetry-summary", ["--window", "0"], "--window must be a whole number, 1 or more"),
         ("control", ["--intent", "resume"], "intent must be one of cancel, approve, reject"),

@@ -292,7 +292,9 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     given = {"file": str(tmp_path / "plan.json"), "index": "0", "folder": "out", "item_id": "ORCH-001"}
     given |= {f"{name}_id": f"{name[0]}_{UlidSource()()}" for name in ("draft", "approved", "run", "token", "watch")}
+    given |= {"alert_id": f"al_{UlidSource()()}", "silence_id": f"si_{UlidSource()()}", "sink": "hook"}
     more = {
+        "alert silence": ["--reason", "x", "--for", "1h"],
         "draft generate": ["--prompt", "x"],
         "provider set": ["--name", "n", "--type", "gemini", "--model", "m"],
         "token create": ["--name", "ci", "--role", "admin"],

@@ -17,6 +17,9 @@ _IDS = {
     "token_id": f"t_{NOBODY}",
     "item_id": f"q_{NOBODY}",
     "loop_id": "nobody",
+    "alert_id": f"al_{NOBODY}",
+    "silence_id": f"si_{NOBODY}",
+    "sink_id": "nobody",
     "watch_id": f"w_{NOBODY}",
     "index": "999999",
 }

@@ -9,6 +9,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from interlock.http.document import NAMES
@@ -40,6 +41,11 @@ def test_the_document_that_is_committed_is_the_one_that_is_served(shared: Served
         assert answer.text == COMMITTED.read_text(encoding="utf-8"), "write it anew: python -m tests.http.document"
         assert answer.headers["content-type"] == f"application/{name.rpartition('.')[2]}"
         told(shared.anybody().get(name), 401)
+
+
+def test_it_is_openapi_3_1_to_the_letter() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
 
 
 def test_every_operation_says_who_may_call_it_what_it_answers_and_how_it_fails() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interlock.workspace.layout import Layout
-from interlock.workspace.loop_scripts import ENTRY_POINTS, make_loop_scripts
+from interlock.workspace.loop_scripts import ENTRY_POINTS, file_of, make_loop_scripts
 
 STATUS = "scripts/ops-manager-status.sh"
 CATALOG = "config/ops-manager-threshold-profiles.v1.json"
@@ -22,7 +22,7 @@ def make(root: Path, *, replace: bool = False) -> dict[str, str]:
 def test_everything_is_made_once_and_then_kept(tmp_path: Path) -> None:
     made = make(tmp_path)
     assert set(made.values()) == {"created"}
-    assert {f"scripts/ops-manager-{name}.sh" for name in ENTRY_POINTS} < made.keys()
+    assert {f"scripts/{file_of(name)}" for name in ENTRY_POINTS} < made.keys()
     assert {CATALOG, "schema/ops-manager.contract.schema.json"} < made.keys()
     assert all(os.access(tmp_path / name, os.X_OK) for name in made if name.startswith("scripts/"))
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in made}
@@ -80,8 +80,8 @@ def test_an_entry_point_whose_name_leads_nowhere_is_made_anew(tmp_path: Path) ->
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
 def test_every_entry_point_is_a_script_that_a_plain_shell_reads(tmp_path: Path, shell: str) -> None:
     make(tmp_path)
-    for name in ENTRY_POINTS:
-        script = tmp_path / "scripts" / f"ops-manager-{name}.sh"
+    for name in (each for each in ENTRY_POINTS if file_of(each).endswith(".sh")):
+        script = tmp_path / "scripts" / file_of(name)
         done = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert f" {name} " in script.read_text()

@@ -36,6 +36,7 @@ DOORS = {
     "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
     "scheduler": Door("interlock.cli.scheduler", "door", "keep queue and log in order, beside workers elsewhere"),
     "loop": Door("interlock.loops.cli", "door", "what is really true of agent loops; reconcile and steer them"),
+    "alert": Door("interlock.alerts.cli", "door", "what people should hear of, and whether they have; silence, test"),
     "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
     "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
     "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
@@ -86,6 +87,8 @@ _EXIT_CODES: Sequence[tuple[type[InterlockError], int]] = (
 _FLAGS = {
     "--json",
     "--follow",
+    "--silences",
+    "--delivered",
     "--from-start",
     "--no-confirm",
     "--into-tree",

@@ -23,16 +23,22 @@ from interlock.loops.places import LoopPlaces
 
 if TYPE_CHECKING:
     from interlock.access.models import Actor, Principal
+    from interlock.alerts.idle import Order
     from interlock.app import Interlock
+    from interlock.loops.control import Transport as Steering
     from interlock.loops.files import Document
     from interlock.loops.health import Thresholds
     from interlock.loops.journal import Journal
+    from interlock.loops.local import Transport as Reading
+    from interlock.loops.reconcile import Dispatch
     from interlock.loops.service import Loops
+    from interlock.loops.sprite_client import Client
     from interlock.loops.thresholds import Profile
 
 OK, FAILED = 0, 1
 TRACE_VARIABLE: Final = "OPS_MANAGER_TRACE_ID"
 TRANSPORTS: Final = ("local", "sprite_service")
+TOKEN_VARIABLE: Final = "OPS_MANAGER_SERVICE_TOKEN"  # noqa: S105 - a variable's name
 _WAIT_SECONDS = 10
 _LEVELS: Final = ("low", "medium", "high")
 
@@ -49,10 +55,11 @@ class ArgumentUnknown(ArgumentWrong):
     code = "argument_unknown"
 
 
-class TransportMissing(Invalid):
-    """This transport is not there."""
+class OutboxMissing(Invalid):
+    """There is no workspace whose outbox could be used."""
 
-    code = "transport_missing"
+    code = "alert_outbox_missing"
+    default_hint = "`interlock init` makes one"
 
 
 class LoopBusy(Conflict):
@@ -185,7 +192,8 @@ def parse(root: str, name: str, command: Command, words: Sequence[str], environm
 
 def usage(name: str, command: Command) -> str:
     """Return what `--help` shows."""
-    lines = [f"Usage: ops-manager-{name}.sh [--flag value]…", "", command.about, ""]
+    kind = "py" if name == "sprite-service" else "sh"
+    lines = [f"Usage: ops-manager-{name}.{kind} [--flag value]…", "", command.about, ""]
     width = max(len(flag.name) for flag in command.flags) + 2
     for flag in command.flags:
         default = "" if flag.default in {None, False} else f" (default {flag.default})"
@@ -367,11 +375,10 @@ def _alone(places: LoopPlaces, *more: str) -> Generator[Journal]:
 
 def _reconcile(asked: Asked) -> int:
     from interlock.loops.drift import DriftOptions
-    from interlock.loops.local import Local
     from interlock.loops.reconcile import LoopFiles, ReconcileOptions, reconcile
 
     places = asked.places()
-    _local_only(asked)
+    transport = _reading(asked)
     thresholds, profiles = _merged(asked)
     named = {field: asked[flag] for flag, field in _RECONCILE_FILES.items() if asked[flag]}
     options = ReconcileOptions(
@@ -388,7 +395,7 @@ def _reconcile(asked: Asked) -> int:
         files=LoopFiles.of(places)._replace(**named),
     )
     log = _Log(asked.root)
-    outcome = reconcile(places, options, Local(), system_clock, tell=log.found)
+    outcome = reconcile(places, options, transport, system_clock, tell=log.found, dispatch=_alerting(asked))
     log.catch_up()
     _say(outcome.document, pretty=asked["pretty"])
     return outcome.exit_code
@@ -406,6 +413,26 @@ _RECONCILE_FILES: Final = {
 }
 
 
+def _alerting(asked: Asked) -> Dispatch | None:
+    """Return what sends the escalations, where that is wanted and there is a workspace whose outbox they can go to."""
+    wanted = asked["alerts-enabled"] or os.environ.get("OPS_MANAGER_ALERTS_ENABLED") or "true"
+    if wanted != "true" or not os.path.isdir(os.path.join(asked.root, ".interlock")):
+        return None
+
+    def send(places: LoopPlaces, trace_id: str) -> None:
+        from interlock.alerts import idle
+
+        order = _order(asked, places, trace_id)._replace(forced=False, seconds=_ALERT_SECONDS)
+        try:
+            if idle.rest(files, order, _seconds()) is None:
+                _dispatched(asked.root, order)
+        except (InterlockError, OSError) as error:
+            with suppress(InterlockError, OSError), files.held(places.of_manager(idle.LOCK), wait=True):
+                files.append(order.telemetry, [files.bytes_of(idle.failed_line(order, str(error), _seconds()))])
+
+    return send
+
+
 def _merged(asked: Asked) -> tuple[Thresholds, list[str]]:
     """Return the thresholds: each from its flag, else from the profile; and the names of the catalog's profiles."""
     from interlock.loops import thresholds
@@ -416,9 +443,27 @@ def _merged(asked: Asked) -> tuple[Thresholds, list[str]]:
     return thresholds.applied(profile, said), thresholds.names(catalog)
 
 
-def _local_only(asked: Asked) -> None:
-    if asked["transport"] != "local":
-        raise TransportMissing("the service transport is not there yet; --transport local is")
+def _reading(asked: Asked) -> Reading:
+    if asked["transport"] == "local":
+        from interlock.loops.local import Local
+
+        return Local()
+    from interlock.loops.sprite_transport import SpriteService
+
+    return SpriteService(_client(asked, asked["service-base-url"], asked["service-token"]))
+
+
+def _client(asked: Asked, base_url: str | None, token: str | None) -> Client:
+    from interlock.loops.sprite_client import Base, Client
+
+    if not base_url:
+        raise ArgumentWrong("--service-base-url is required for the transport sprite_service")
+    return Client(
+        base=Base.of(base_url),
+        token=token or "",
+        attempts=asked["retry-attempts"],
+        backoff_seconds=asked["retry-backoff-seconds"],
+    )
 
 
 # --- single steps -----------------------------------------------------------------------------------------------------
@@ -506,17 +551,82 @@ def _at(given: str | None) -> int:
     return found
 
 
+# --- alerts -----------------------------------------------------------------------------------------------------------
+
+
+def _alert_sink_config(asked: Asked) -> int:
+    from interlock.alerts import config, routing
+
+    if asked["severity"] and not asked["category"]:
+        raise ArgumentWrong("--severity requires --category")
+    if asked["list-sinks"] and asked["category"]:
+        raise ArgumentWrong("--list-sinks shows all sinks; --category asks for those of one category")
+    found = config.load(config.config_path(asked["config-file"], asked.root, os.environ))
+    checks = not asked["no-env-check"]
+    if checks:
+        found.check_secrets(os.environ)
+    if asked["list-sinks"]:
+        rows = (f"{name}\t{each['type']}\t{str(each['enabled']).lower()}\n" for name, each in found.sinks.items())
+        sys.stdout.write("".join(rows))
+        return OK
+    shown = (
+        routing.resolution(found, asked["category"], asked["severity"], os.environ, env_check=checks)
+        if asked["category"]
+        else found.catalog(os.environ, env_check=checks)
+    )
+    return _say(shown, pretty=asked["pretty"])
+
+
+def _alert_dispatch(asked: Asked) -> int:
+    order = _order(asked, asked.places(), asked.trace_id())
+    named = {field: asked[flag] for flag, field in _DISPATCH_FILES.items() if asked[flag]}
+    order = order._replace(most=asked["max-escalations"], **named)
+    if not os.path.isdir(os.path.join(asked.root, ".interlock")):
+        raise OutboxMissing(f"{asked.root} is no workspace: what waits to be sent is kept in its database")
+    return _say(_dispatched(asked.root, order), pretty=asked["pretty"])
+
+
+_DISPATCH_FILES: Final = {
+    "escalations-file": "escalations",
+    "dispatch-state-file": "state",
+    "dispatch-telemetry-file": "telemetry",
+}
+_ALERT_SECONDS = 10.0
+"""How long a reconcile sends; what is left then waits in the outbox for the next one."""
+
+
+def _order(asked: Asked, places: LoopPlaces, trace_id: str) -> Order:
+    from interlock.alerts.idle import Order
+
+    named = {field: asked.values.get(f"alert-{field}-file") for field in ("dispatch-state", "dispatch-telemetry")}
+    own = Order.of(places.repo, places.loop, places.manager, trace_id)
+    return own._replace(
+        config=asked["alert-config-file"],
+        state=named["dispatch-state"] or own.state,
+        telemetry=named["dispatch-telemetry"] or own.telemetry,
+    )
+
+
+def _dispatched(root: str, order: Order) -> Document:
+    from pathlib import Path
+
+    from interlock.alerts.dispatch import dispatch
+    from interlock.app import Interlock
+
+    with closing(Interlock.at(Path(root))) as house:
+        return dispatch(house.alerts, files, _actor(), order, system_clock)
+
+
 # --- control ----------------------------------------------------------------------------------------------------------
 
 
 def _control(asked: Asked) -> int:
     from interlock.loops import confirmation
-    from interlock.loops.control import LocalTransport, Request, control
-    from interlock.loops.runtime import Runtime
+    from interlock.loops.control import Request, control
 
     intent = confirmation.checked(asked["intent"] or "")
     places = asked.places()
-    _local_only(asked)
+    transport = _steering(asked)
     log = _Log(asked.root)
     signal.signal(signal.SIGTERM, _interrupted)  # the runtime's program ends with us, and the attempt is recorded
     done = control(
@@ -532,7 +642,7 @@ def _control(asked: Asked) -> int:
             retry_attempts=asked["retry-attempts"],
             retry_backoff_seconds=asked["retry-backoff-seconds"],
         ),
-        LocalTransport(Runtime.of(asked.root, os.environ)),
+        transport,
         lambda: confirmation.observed(places),
         _principal(),
         thawed=log.thawed,
@@ -541,6 +651,17 @@ def _control(asked: Asked) -> int:
     log.catch_up()
     _say(done.document)
     return done.exit_code
+
+
+def _steering(asked: Asked) -> Steering:
+    if asked["transport"] == "local":
+        from interlock.loops.control import LocalTransport
+        from interlock.loops.runtime import Runtime
+
+        return LocalTransport(Runtime.of(asked.root, os.environ))
+    from interlock.loops.sprite_transport import SpriteControl
+
+    return SpriteControl(_client(asked, asked["service-base-url"], asked["service-token"]))
 
 
 def _interrupted(number: int, _: object) -> None:
@@ -563,6 +684,83 @@ def _principal() -> Principal:
     from interlock.runs.containment.processes import inside_run
 
     return local_principal(inside_run, None)
+
+
+# --- the service ------------------------------------------------------------------------------------------------------
+
+
+def _service_client(asked: Asked) -> int:
+    from dataclasses import replace
+
+    for name in ("method", "base-url", "path"):
+        if not asked[name]:
+            raise ArgumentWrong(f"--{name} is required")
+    given: str = asked["path"]
+    if not given.startswith("/") or not given.isascii() or not given.isprintable() or " " in given:
+        raise ArgumentWrong("--path must begin with / and be written as in a URL")
+    client = replace(
+        _client(asked, asked["base-url"], asked["token"]),
+        trace_id=asked["trace-id"] or "",
+        connect_seconds=asked["connect-timeout-seconds"],
+    )
+    body, waits, bound = _posted(asked) if asked["method"] == "POST" else (b"", 30, False)
+    client = replace(client, most_seconds=asked["max-time-seconds"] or waits)
+    answer = client.get(given) if asked["method"] == "GET" else client.post(given, body, bound=bound)
+    if answer.status // 100 != 2:
+        raise client.failed(asked["method"], given, answer)
+    sys.stdout.write(answer.body.decode("utf-8", "replace"))
+    return OK
+
+
+def _posted(asked: Asked) -> tuple[bytes, int, bool]:
+    """Return the body, how long its answer may take, and whether it names an idempotency key."""
+    from interlock.loops import models
+
+    if not asked["body-file"]:
+        raise ArgumentWrong("--body-file is required with --method POST")
+    body = files.read_bytes(asked["body-file"])
+    if body is None:
+        raise ArgumentWrong(f"body file not found: {asked['body-file']}")
+    said = files.parsed(body)
+    waits = models.whole(said, "timeoutSeconds")
+    return body, max(30, waits or 0) + 15, models.text(said, "idempotencyKey") is not None
+
+
+def _sprite_service(asked: Asked) -> int:
+    from interlock.loops import sprite_server
+    from interlock.loops.places import LoopRootMissing
+    from interlock.loops.sprite_service import Service
+
+    if not asked["repo"]:
+        raise ArgumentWrong("--repo is required")
+    if not os.path.isdir(asked["repo"]):
+        raise LoopRootMissing(f"repository not found: {asked['repo']}")
+    if bool(asked["tls-cert"]) != bool(asked["tls-key"]):
+        raise ArgumentWrong("--tls-cert and --tls-key go together")
+    log = _Log(asked.root)
+
+    def controlled(places: LoopPlaces, row: Document) -> None:
+        log.controlled(places, row)
+        log.catch_up()
+
+    service = Service(
+        repo=asked["repo"],
+        root=asked.root,
+        token=asked["token"] or "",
+        environment=dict(os.environ),
+        principal=_principal(),
+        thawed=log.thawed,
+        controlled=controlled,
+    )
+    tls = sprite_server.tls_of(asked["tls-cert"], asked["tls-key"]) if asked["tls-cert"] else None
+    server = sprite_server.Server(service, asked["host"], asked["port"], tls=tls)
+
+    def ready(url: str) -> None:
+        with suppress(OSError, ValueError):
+            _say({"ok": True, "url": url, "repo": service.repo, "pid": os.getpid()})
+            sys.stdout.flush()
+
+    return sprite_server.run(server, ready)
 
 
 # --- the workspace's log ----------------------------------------------------------------------------------------------
@@ -626,7 +824,7 @@ _PATIENCE = (
 _SERVICE = (
     one_of("transport", TRANSPORTS, "local", "the way to the runtime"),
     text("service-base-url", "where the service answers"),
-    text("service-token", "proves who calls", environment="OPS_MANAGER_SERVICE_TOKEN"),
+    text("service-token", "proves who calls", environment=TOKEN_VARIABLE),
     whole("retry-attempts", 3, "how often the service is asked", least=1),
     whole("retry-backoff-seconds", 1, "how long to wait before asking again"),
 )
@@ -681,7 +879,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
                 least=1,
                 environment="OPS_MANAGER_DRIFT_SUMMARY_WINDOW",
             ),
-            one_of("alerts-enabled", ("true", "false"), "true", "whether escalations are sent"),
+            one_of("alerts-enabled", ("true", "false"), None, "whether escalations are sent (default true)"),
             text("alert-config-file", "the sinks"),
             path("alert-dispatch-state-file", "instead of the loop's own"),
             path("alert-dispatch-telemetry-file", "instead of the loop's own"),
@@ -784,6 +982,59 @@ COMMANDS: Final[Mapping[str, Command]] = {
             PRETTY,
         ),
     ),
+    "alert-sink-config": Command(
+        "Show the alert sinks, or where escalations of a category go; fails while an enabled sink lacks a secret.",
+        _alert_sink_config,
+        (
+            text("config-file", "the sinks"),
+            text("category", "what is escalated"),
+            one_of("severity", ("info", "warning", "critical"), None, "instead of the category's own"),
+            switch("list-sinks", "name them all"),
+            switch("no-env-check", "whether secrets are set or not"),
+            PRETTY,
+        ),
+    ),
+    "alert-dispatch": Command(
+        "Send the escalations that were not sent yet, and those whose sinks have failed before.",
+        _alert_dispatch,
+        (
+            *LOOP,
+            *(path(name, "instead of the loop's own") for name in _DISPATCH_FILES),
+            TRACE,
+            text("alert-config-file", "the sinks"),
+            whole("max-escalations", 0, "how many new ones at most; 0 is all"),
+            PRETTY,
+        ),
+    ),
+    "service-client": Command(
+        "Ask a loop service, and print what it answers.",
+        _service_client,
+        (
+            one_of("method", ("GET", "POST"), None),
+            text("base-url", "where the service answers"),
+            text("path", "what is asked, with its query"),
+            text("token", "proves who calls", environment=TOKEN_VARIABLE),
+            TRACE,
+            path("body-file", "what is posted"),
+            whole("retry-attempts", 3, "how often it is asked", least=1),
+            whole("retry-backoff-seconds", 1, "how long to wait before asking again"),
+            whole("connect-timeout-seconds", 5, "how long to wait for a connection", least=1),
+            whole("max-time-seconds", None, "how long to wait for an answer (default 30, more for a control)", least=1),
+        ),
+    ),
+    "sprite-service": Command(
+        "Serve the loops of one repository to a manager elsewhere, until SIGTERM.",
+        _sprite_service,
+        (
+            path("repo", "the repository whose loops are served"),
+            text("host", "where to listen", "127.0.0.1"),
+            whole("port", 8787, "where to listen; 0 takes any that is free"),
+            text("token", "what callers have to show", environment=TOKEN_VARIABLE),
+            path("tls-cert", "the certificate, for https"),
+            path("tls-key", "the certificate's key"),
+            path("scripts-dir", "is taken and not needed"),
+        ),
+    ),
     "profile-drift": Command(
         "Hold the profile that is applied against the one that is recommended, and keep the count.",
         _profile_drift,
@@ -804,5 +1055,27 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
 }
 
+
+def _hide_token(words: Sequence[str]) -> None:
+    """Begin anew without the token in the command line, which every user of this machine can read."""
+    command = COMMANDS.get(words[1]) if len(words) > 1 else None
+    flags = {f"--{flag.name}": flag for flag in command.flags} if command else {}
+    kept, token, rest = list(words[:2]), "", iter(words[2:])
+    for word in rest:
+        flag, value = flags.get(word), None
+        if flag is None:
+            return  # it will be told what is wrong
+        if flag.read is not None and (value := next(rest, None)) is None:
+            return
+        if flag.environment == TOKEN_VARIABLE:
+            token = value or token
+        else:
+            kept += [word] if value is None else [word, value]
+    if token:
+        before = sys.orig_argv[: len(sys.orig_argv) - len(words)]
+        os.execve(sys.executable, [*before, *kept], {**os.environ, TOKEN_VARIABLE: token})  # noqa: S606 - this program
+
+
 if __name__ == "__main__":
+    _hide_token(sys.argv[1:])
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""`interlock serve`: the HTTP API, with worker, rescuer and sequencer beside it."""
+"""`interlock serve`: the HTTP API, with worker, supervisor and alerter beside it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def serve(
 
     settings = house.settings.server
     app, follower = plugged(house, ops=settings.ops and not no_ops)
-    worker = None if api_only else house.worker(concurrency=concurrency)
-    supervisor = None if api_only else house.supervisor()
+    beside = [] if api_only else [house.worker(concurrency=concurrency), house.supervisor(), house.alerter()]
     server = Server(app, Serving(host=host or settings.host, port=settings.port if port is None else port, ready=ready))
     with to_stderr():
-        serve_on(server, [each for each in (worker, supervisor) if each is not None], follower)
+        serve_on(server, beside, follower)

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from interlock import __version__
 from interlock.access import api as access
+from interlock.alerts import api as alerts
 from interlock.approval import api as approval
 from interlock.evidence import api as evidence
 from interlock.http import document, live, status
@@ -24,7 +25,7 @@ from interlock.queue import api as queue
 from interlock.runs import api as runs
 
 _OPS = "/ops"
-DOORS = tuple(each.door for each in (status, access, approval, providers, runs, queue, loops, evidence, live))
+DOORS = tuple(each.door for each in (status, access, approval, providers, runs, queue, loops, alerts, evidence, live))
 """What is behind the gate: each of their routes says which role it needs."""
 ABOUT = """\
 Interlock holds every run of a coding agent behind a human approval of exactly what will run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -20,11 +20,15 @@ from interlock.loops import reconcile as reconciling
 from interlock.loops.control import LocalTransport, Request
 from interlock.loops.errors import ReconcileBusy
 from interlock.loops.files import Document
-from interlock.loops.local import Local
+from interlock.loops.local import LOCAL, SPRITE_SERVICE, Local
+from interlock.loops.local import Transport as Reading
 from interlock.loops.models import at, new_trace, stamp, text
 from interlock.loops.places import LoopPlaces
 from interlock.loops.ports import Watch
-from interlock.loops.runtime import Runtime
+from interlock.loops.runtime import SERVICE_TOKEN, Runtime
+
+if TYPE_CHECKING:
+    from interlock.loops.sprite_client import Client
 
 door = typer.Typer(help="Loops: what is really true of an agent loop, and how it is steered.", no_args_is_help=True)
 
@@ -38,6 +42,15 @@ Catalog = Annotated[str | None, typer.Option("--thresholds-file", metavar="FILE"
 FromStart = Annotated[bool, typer.Option("--from-start", help="Read the events again from their start.")]
 AtMost = Annotated[int, typer.Option("--max-events", min=0, help="How many events at most; 0 is all.")]
 Window = Annotated[int, typer.Option("--window", min=1, help="How many rows of telemetry count.")]
+
+
+Way = Annotated[
+    str, typer.Option("--transport", metavar="local|sprite_service", help="The way to the runtime and its artefacts.")
+]
+ServiceUrl = Annotated[
+    str | None,
+    typer.Option("--service-base-url", metavar="URL", help="Its address; OPS_MANAGER_SERVICE_TOKEN opens it."),
+]
 
 
 class ReconcileFailed(Failed):
@@ -111,16 +124,23 @@ def reconcile(
     threshold_profile: OfProfile = None,
     thresholds_file: Catalog = None,
     trace: Trace = None,
+    transport: Way = LOCAL,
+    service_base_url: ServiceUrl = None,
 ) -> None:
     """Find out what is true of a loop now, and write it down."""
     places = _places(loop, named, repo)
+    way = _reading(transport, service_base_url)
     limits, names = _limits(threshold_profile, thresholds_file)
     options = reconciling.ReconcileOptions(
         trace_id=_trace(trace), from_start=from_start, max_events=max_events, thresholds=limits, profiles=names
     )
     actor: Actor = call().actor()
     outcome = reconciling.reconcile(
-        places, options, Local(), system_clock, tell=lambda told: _loops().tell(actor, told)
+        places,
+        options,
+        way,
+        system_clock,
+        tell=lambda told: _loops().tell(actor, told),
     )
     for sentence in outcome.warnings:
         say(f"warning: {sentence}")
@@ -294,10 +314,13 @@ def steer(
     timeout_seconds: Annotated[int, typer.Option(min=0, help="How long to look for the effect.")] = 30,
     interval_seconds: Annotated[int, typer.Option(min=0, help="How long to wait between two looks.")] = 2,
     no_confirm: Annotated[bool, typer.Option("--no-confirm", help="Do not look for the effect.")] = False,
+    transport: Way = LOCAL,
+    service_base_url: ServiceUrl = None,
 ) -> None:
     """Cancel a loop, or decide what it waits for; only a human approves."""
     places = _places(loop, named, repo)
     confirmation.checked(intent)
+    way = _steering(transport, service_base_url)
     actor: Actor = call().actor()
     request = Request(
         intent=intent,
@@ -311,14 +334,14 @@ def steer(
     done = control.control(
         places,
         request,
-        LocalTransport(Runtime.of(str(call().root()), os.environ)),
+        way,
         lambda: confirmation.observed(places),
         actor.principal,
         thawed=lambda: _loops().thawed(),
     )
     _logged(lambda loops: loops.tell_control(actor, places, done.document))
     found = str(done.document["status"])
-    output = text(done.document, "commandOutput")
+    output = text(done.document, "failure") or text(done.document, "commandOutput")
     _show(places, found, done.document, [f"{places.loop}: {intent} {found}"])
     if found == "ambiguous":
         raise ControlAmbiguous
@@ -454,6 +477,32 @@ def _places(loop: str | None, named: str | None, repo: str | None) -> LoopPlaces
     if not which:
         raise Invalid("no loop is named", hint="give its id, or --loop ID")
     return LoopPlaces.of(repo or str(root), which)
+
+
+def _reading(transport: str, base_url: str | None) -> Reading:
+    if transport == LOCAL:
+        return Local()
+    from interlock.loops.sprite_transport import SpriteService
+
+    return SpriteService(_client(transport, base_url))
+
+
+def _steering(transport: str, base_url: str | None) -> control.Transport:
+    if transport == LOCAL:
+        return LocalTransport(Runtime.of(str(call().root()), os.environ))
+    from interlock.loops.sprite_transport import SpriteControl
+
+    return SpriteControl(_client(transport, base_url))
+
+
+def _client(transport: str, base_url: str | None) -> Client:
+    from interlock.loops.sprite_client import Base, Client
+
+    if transport != SPRITE_SERVICE:
+        raise Invalid(f"--transport is {LOCAL} or {SPRITE_SERVICE}, not {transport[:64]!a}")
+    if not base_url:
+        raise Invalid(f"--service-base-url is required for the transport {SPRITE_SERVICE}")
+    return Client(base=Base.of(base_url), token=os.environ.get(SERVICE_TOKEN, ""))
 
 
 def _catalog(given: str | None) -> str:

@@ -81,6 +81,8 @@ class Carried(NamedTuple):
     replayed: bool = False
     outcome: Outcome | None = None
     """None where the caller is to look for the effect itself."""
+    failure: str | None = None
+    """Why it is not known to have been carried out, where the way there failed."""
 
 
 class Transport(Protocol):
@@ -362,6 +364,7 @@ class _Attempt(NamedTuple):
                 "confirmed": self._confirmed(),
                 "commandOutput": done.output,
                 "confirm": self.outcome.confirm,
+                "failure": self.carried.failure,
             }
         )
 
@@ -432,6 +435,7 @@ class _Attempt(NamedTuple):
                 "exitCode": done.exit_code,
                 "command": done.command,
                 "output": done.output,
+                "failure": self.carried.failure,
                 "replayed": self.carried.replayed,
             }
         )
@@ -453,9 +457,9 @@ class _Attempt(NamedTuple):
         )
 
     def _failed(self) -> bool:
-        return self.outcome.status == "failed_command" or (
-            self.carried.outcome is None and bool(self.carried.done.exit_code)
-        )
+        if self.outcome.status == "failed_command" or self.carried.failure is not None:
+            return True
+        return self.carried.outcome is None and bool(self.carried.done.exit_code)
 
     def _confirmed(self) -> bool:
         return self.outcome.status == "confirmed"

@@ -95,15 +95,19 @@ def _refuse(name: str) -> Any:  # noqa: ANN401 - it never returns
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
-def parsed(text: bytes) -> Document | None:
-    """Return the JSON object that a text holds; None for anything else, and for one nested beyond reason."""
+def parsed(text: bytes, *, around: int = 0) -> Document | None:
+    """Return the JSON object that a text holds; None for anything else, and for one nested beyond reason.
+
+    `around`: how many levels somebody has wrapped around what is to be within reason.
+    """
     try:
         document = _DECODER.decode(text.removeprefix(b"\xef\xbb\xbf").decode())
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None
-    if text.count(b"{") + text.count(b"[") > _DEEP and _depth(document) > _DEEP:
+    deep = _DEEP + around
+    if text.count(b"{") + text.count(b"[") > deep and _depth(document) > deep:
         return None
     return cast("Document", document)
 

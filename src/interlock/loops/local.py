@@ -91,6 +91,20 @@ class Local:
             return IngestFailed("snapshot_unavailable", error.message)
 
 
+def unread(found: Artefacts) -> tuple[Finding, ...]:
+    """Say what could not be read and was done without: a heartbeat or a process note decides no state alone."""
+    return tuple(
+        artifact_corrupt(f"artifact.{name}", each.problem)
+        for name, each in (("heartbeat", found.heartbeat), ("activeRun", found.active_run))
+        if each.problem
+    )
+
+
+def passed_over(invalid: int) -> tuple[Finding, ...]:
+    """Say that so many lines were no event of the loop."""
+    return (Finding("events_invalid", DEGRADED, "events.invalid", str(invalid), "0"),) if invalid else ()
+
+
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -114,19 +128,7 @@ def _read(ask: Ask, found: Artefacts, log: Log) -> Ingested:
         offset=read.position.read.lines,
         total=total,
         restarted=read.restarted,
-        findings=_findings(found, read.batch),
+        findings=(*unread(found), *passed_over(read.batch.invalid)),
         position=polling.position_of(log, read.position),
         events_file=artefacts.events_path(places),
     )
-
-
-def _findings(found: Artefacts, batch: Batch) -> tuple[Finding, ...]:
-    """Say what could not be read and was done without: a heartbeat or a process note decides no state alone."""
-    unread = [
-        artifact_corrupt(f"artifact.{name}", each.problem)
-        for name, each in (("heartbeat", found.heartbeat), ("activeRun", found.active_run))
-        if each.problem
-    ]
-    if batch.invalid:
-        unread.append(Finding("events_invalid", DEGRADED, "events.invalid", str(batch.invalid), "0"))
-    return tuple(unread)

@@ -220,6 +220,69 @@ def read_on(
     return ReadOn(batch._replace(complete=caught_up), newest, Position(read, end), restarted)
 
 
+class Page(NamedTuple):
+    """Events as they stand in the log, for somebody who reads it from afar."""
+
+    events: list[Document]
+    invalid: int
+    """Lines that are no event of this loop, and were passed over."""
+    position: Position
+    restarted: bool
+    """As in `ReadOn`."""
+
+
+def page(
+    places: LoopPlaces,
+    log: Log,
+    *,
+    after: int,
+    known: Document | None,
+    until: int | None,
+    most: int,
+    most_bytes: int,
+    now: int,
+    trace_id: str | None,
+) -> Page:
+    """Read like `read_on`, but return every event, and stop before a line number or when it gets too much.
+
+    Raises `CursorBeyondEnd` where nothing is known of what was read before.
+    """
+    before = known_position(log, known)
+    end = _ended(log, before, until)
+    restarted = rewritten(log, known, after) or (known is not None and after > end.lines)
+    if after > end.lines and not restarted:
+        raise CursorBeyondEnd(f"cursor offset {after} is beyond the event log's {end.lines} lines; read it from 0")
+    place = Place(0, 0) if restarted else _start(log, after, before, end)
+    events, invalid, size = list[Document](), 0, 0
+    for offset, data in log.lines(place.offset, end.offset):
+        place = Place(place.lines + 1, offset)
+        if data is not None and not data.strip():
+            continue
+        line = _ours(data, places.loop)
+        if line is None:
+            invalid += 1
+        else:
+            events.append(envelope(places, line, place.lines, end.lines, now=now, trace_id=trace_id))
+            size += len(data or b"")
+        if len(events) + invalid == most or size >= most_bytes:
+            break
+    return Page(events, invalid, Position(place, end), restarted)
+
+
+class Glance(NamedTuple):
+    """Where a log ends, and the last event in it."""
+
+    position: Position
+    last: Document | None
+
+
+def glance(log: Log, loop: str, known: Document | None) -> Glance:
+    """Look at the end of a log only, as far as that is known from before."""
+    before = known_position(log, known)
+    end = _end(log, before)
+    return Glance(Position(end if before is None else before.read, end), _newest(log, end.offset, loop))
+
+
 def poll(
     places: LoopPlaces,
     *,
@@ -280,6 +343,16 @@ def _end(log: Log, before: Position | None) -> Place:
     if before is None:
         return Place(log.count(0, stop), stop)
     return Place(before.end.lines + log.count(before.end.offset, stop), stop)
+
+
+def _ended(log: Log, before: Position | None, until: int | None) -> Place:
+    """Return where the log ends, or where it did when somebody looked before."""
+    if before is not None and before.end.lines == until:
+        return before.end
+    end = _end(log, before)
+    if until is None or until >= end.lines:
+        return end
+    return Place(until, log.after(until, end.offset) or 0)
 
 
 def _start(log: Log, after: int, before: Position | None, end: Place) -> Place:

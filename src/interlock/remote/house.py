@@ -35,6 +35,7 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("worker",): "carries runs out on the machine where the workspace is",
     ("serve",): "serves a workspace of this machine",
     ("scheduler",): "is what a server does by itself",
+    ("alert",): "works where the workspace is; a server shows alerts under /ops/alerts",
     ("loop",): "works on the files of loops where they are; a server shows them under /ops/loops",
     ("windows",): "works on the workspace's own files",
     ("queue", "import"): "brings a file into a database of this machine",

@@ -26,6 +26,10 @@ ENTRY_POINTS: Final = (
     "profile-drift",
     "threshold-profile",
     "confirm-intent",
+    "alert-sink-config",
+    "alert-dispatch",
+    "service-client",
+    "sprite-service",
 )
 _SHIPPED = Path(__file__).with_name("shipped")
 _SCRIPT = r"""#!/bin/sh
@@ -42,6 +46,21 @@ if [ ! -x "$PYTHON" ]; then
 fi
 exec "$PYTHON" -I -m interlock.cli.ops_manager "${{self%/*}}/.." {name} "$@"
 """
+_SERVICE = """#!/usr/bin/env python3
+# The loop service; hands over to Interlock. Made by `interlock init`, which also brings it up to date.
+import os
+import sys
+
+PYTHON = {python}
+HERE = os.path.abspath(__file__)
+while os.path.islink(HERE):
+    HERE = os.path.join(os.path.dirname(HERE), os.readlink(HERE))
+ROOT = os.path.join(os.path.dirname(HERE), "..")
+try:
+    os.execv(PYTHON, [PYTHON, "-I", "-m", "interlock.cli.ops_manager", ROOT, "{name}"] + sys.argv[1:])
+except OSError:
+    sys.exit("error: Interlock is not at %s any more; run `interlock init` in this workspace" % PYTHON)
+"""
 
 
 def make_loop_scripts(layout: Layout, *, replace: bool) -> Iterator[Made]:
@@ -51,7 +70,7 @@ def make_loop_scripts(layout: Layout, *, replace: bool) -> Iterator[Made]:
     """
     stamp = UlidSource()() if replace else None
     for name in ENTRY_POINTS:
-        yield from _entry_point(layout.root / "scripts" / f"ops-manager-{name}.sh", name, stamp)
+        yield from _entry_point(layout.root / "scripts" / file_of(name), name, stamp)
     for shipped in sorted(_SHIPPED.glob("*/*.json")):
         path = layout.root / shipped.relative_to(_SHIPPED)
         if path.exists():
@@ -62,8 +81,13 @@ def make_loop_scripts(layout: Layout, *, replace: bool) -> Iterator[Made]:
         yield Made(path, "created")
 
 
+def file_of(name: str) -> str:
+    """Return what an entry point is called."""
+    return f"ops-manager-{name}.{'py' if name == 'sprite-service' else 'sh'}"
+
+
 def _entry_point(path: Path, name: str, stamp: str | None) -> Iterator[Made]:
-    text = _SCRIPT.format(python=shlex.quote(sys.executable), name=name)
+    text = _text(name, repr(sys.executable) if name == "sprite-service" else shlex.quote(sys.executable))
     found = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
     ours = found is not None and _is_ours(found, name)
     if found is not None and not ours and stamp is not None:
@@ -81,5 +105,9 @@ def _entry_point(path: Path, name: str, stamp: str | None) -> Iterator[Made]:
 
 
 def _is_ours(text: str, name: str) -> bool:
-    ours = re.escape(_SCRIPT.format(python="@", name=name)).replace("@", "[^\n]*", 1)
+    ours = re.escape(_text(name, "@")).replace("@", "[^\n]*", 1)
     return re.fullmatch(ours, text) is not None
+
+
+def _text(name: str, python: str) -> str:
+    return (_SERVICE if name == "sprite-service" else _SCRIPT).format(python=python, name=name)

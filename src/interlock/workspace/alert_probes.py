@@ -1,0 +1,62 @@
+"""What stands in the workspace that a human should hear of: drafts that wait, runs that do not end, lost items.
+
+Each probe looks for one kind of thing, and finds at most one condition that names all of them: one alert, no flood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from interlock.alerts.options import AlertOptions
+from interlock.alerts.ports import Condition, Probe
+from interlock.approval.models import DraftStatus
+from interlock.approval.service import Approval
+from interlock.queue.service import Queue
+from interlock.runs.models import RunStatus
+from interlock.runs.service import Runs
+
+_PAGE = 200
+_MOST_PAGES = 10
+_MOST_NAMED = 64
+
+
+def probes(
+    options: AlertOptions, approval: Approval, runs: Runs, queue: Callable[[], AbstractContextManager[Queue]]
+) -> Mapping[str, Probe]:
+    """Return the probes by the category of what they find."""
+    found: dict[str, Probe] = {"queue_stale": lambda _: _lost(queue)}
+    if options.approval_seconds:
+        found["approval_waiting"] = lambda now: _waiting(approval, now - options.approval_seconds * 1000)
+    if options.run_seconds:
+        found["run_stuck"] = lambda now: _stuck(runs, now - options.run_seconds * 1000)
+    return found
+
+
+def _waiting(approval: Approval, before_ms: int) -> Iterator[Condition]:
+    late: list[str] = []
+    last: str | None = None
+    for _ in range(_MOST_PAGES):
+        page = approval.drafts(status=DraftStatus.DRAFT, limit=_PAGE, before=last)
+        late += [each.id for each in page if each.updated_ms < before_ms]
+        if len(page) < _PAGE:
+            break
+        last = page[-1].id
+    yield from _of(late, "drafts", "wait for a human for too long")
+
+
+def _stuck(runs: Runs, before_ms: int) -> Iterator[Condition]:
+    found = runs.list(status=RunStatus.RUNNING, limit=_PAGE)
+    late = [each.id for each in found if each.started_ms is not None and each.started_ms < before_ms]
+    yield from _of(late, "runs", "have been going on for too long")
+
+
+def _lost(queue: Callable[[], AbstractContextManager[Queue]]) -> Iterator[Condition]:
+    with queue() as look:
+        late = [item.id for item, _ in look.lost()]
+    yield from _of(late, "items", "are claimed by somebody who does not answer")
+
+
+def _of(ids: Sequence[str], what: str, why: str) -> Iterator[Condition]:
+    if ids:
+        yield Condition(what, "warning", f"{len(ids)} {what} {why}", sorted(ids)[:_MOST_NAMED])
