@@ -139,6 +139,9 @@ def _idle(grounds: Grounds) -> Iterator[Row]:
     first = _loop(fleet, 100)
     for number in range(count - 1):
         shutil.copytree(first.run, first.run.with_name(f"docs{number}"))
+        Loop(fleet, f"docs{number}", now=system_clock() // 1000).beat(
+            age=number % 110
+        )  # so that some go stale meanwhile
     with closing(workspace(root)) as house:
         house.loops.watch(ALICE, str(fleet))
         supervisor = house.supervisor()

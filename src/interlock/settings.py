@@ -114,7 +114,7 @@ class LoopSettings:
     """Section `[loops]`."""
 
     interval_seconds: int = 30
-    """How often the supervisor looks at a loop whose files do not change."""
+    """How soon at the earliest the supervisor looks again at a loop whose files do not change."""
     most_seconds: int = 30
     """How long a reconcile may take before other loops stop waiting for it."""
     at_once: int = 2

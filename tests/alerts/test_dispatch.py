@@ -21,6 +21,7 @@ from tests.alerts.receiver import Receiver, Say
 from tests.conftest import until
 
 
+@pytest.mark.proves("alert-once")
 @both
 def test_an_escalation_reaches_its_sink_once(town: Town, hook: Receiver) -> None:
     town.sink("hook", "webhook", hook).escalates("divergence_detected", traceId="t-9")
@@ -52,6 +53,7 @@ def test_without_a_file_there_is_no_source_and_the_state_carries_the_trace(town:
     assert (state["status"], state["traceId"], state["escalationsLineCount"]) == ("no_source", "t-77", 0)
 
 
+@pytest.mark.proves("alert-replay")
 def test_what_a_sink_refused_is_sent_after_the_fix_and_then_no_more(town: Town, hook: Receiver) -> None:
     town.sink("hook", "webhook", hook).escalates("divergence_detected")
     hook.says(Say(500, "broken"), Say())
@@ -184,6 +186,7 @@ def test_a_disabled_route_is_as_if_it_were_not_there(town: Town, hook: Receiver,
     assert town.told()[0]["route"]["route"]["sinks"] == ["hook"]
 
 
+@pytest.mark.proves("alert-isolated")
 @both
 def test_only_the_sink_that_lacks_its_secret_fails(town: Town, hook: Receiver) -> None:
     town.sink("hook", "webhook", hook).sink("poor", "webhook").escalates("divergence_detected")
@@ -347,6 +350,7 @@ def test_a_sink_that_is_down_is_left_alone_after_five_failures_then_one_looks(to
     assert len(hook.got) == 26
 
 
+@pytest.mark.proves("alert-nothing-lost")
 @pytest.mark.timeout(240)
 @both
 def test_nothing_is_lost_or_doubled_when_all_is_down_for_ten_thousand_escalations(
@@ -420,6 +424,7 @@ def test_a_graver_verdict_and_one_with_other_reasons_are_told_at_once(town: Town
     ]
 
 
+@pytest.mark.proves("alert-resolve")
 @both
 @pytest.mark.parametrize(
     ("category", "verdicts"),
@@ -601,6 +606,7 @@ def test_a_clock_that_was_wrong_keeps_nothing_back_and_doubles_nothing(town: Tow
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("alert-secrets")
 def test_no_secret_is_written_anywhere(town: Town, hook: Receiver, other: Receiver) -> None:
     planted = ["s3cr3t-path", "t0ken-value-1234", "r0utingkey-0123456789", "us3rpass", "qu3ry-secret"]
     town.sink("hook", "webhook", hook, authTokenEnv="TOKEN").sink("pager", "pagerduty_events", other)

@@ -110,6 +110,7 @@ def test_the_shipped_catalog_is_shown_by_the_commands_of_the_runbook(desk: Desk)
     assert listed.out.splitlines()[0] == "webhook-default\twebhook\tfalse"
 
 
+@pytest.mark.proves("alert-config")
 def test_it_fails_closed_on_a_missing_secret_and_looks_on_request(desk: Desk, hook: Receiver) -> None:
     desk.routes_to(hook)
     del desk.env["HOOK"]
@@ -121,6 +122,7 @@ def test_it_fails_closed_on_a_missing_secret_and_looks_on_request(desk: Desk, ho
     assert desk("alert-sink-config", env={"HOOK": "x"}).json["envStatus"] == {"HOOK": {"present": True}}
 
 
+@pytest.mark.proves("alert-config")
 def test_its_flag_beats_the_environment_and_that_the_workspace_s_own(desk: Desk, tmp_path: Path) -> None:
     catalog = json.loads((desk.root / "config" / "ops-manager-alert-sinks.v1.json").read_text())
     for name, least in (("flag", "info"), ("environment", "critical")):
@@ -151,6 +153,7 @@ def test_what_it_does_not_take_it_says(desk: Desk, words: list[str], about: str)
 # --- the dispatch -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("alert-replay")
 def test_the_runbook_s_road_from_an_outage_to_the_replay(desk: Desk, hook: Receiver) -> None:
     desk.routes_to(hook)
     hook.says(Say(503))
@@ -212,6 +215,7 @@ def test_a_reconcile_sends_what_it_escalates_and_says_nothing_else(desk: Desk, h
     assert (state["traceId"], state["status"]) == ("t-2", "no_new_escalations")
 
 
+@pytest.mark.proves("alert-outage")
 @pytest.mark.parametrize("off", ["flag", "environment"])
 def test_alerts_can_be_switched_off_and_what_gathers_is_sent_later(desk: Desk, hook: Receiver, off: str) -> None:
     desk.routes_to(hook)
@@ -255,6 +259,7 @@ def test_reconcile_s_own_alert_files_are_taken(desk: Desk, hook: Receiver, tmp_p
     assert json.loads((tmp_path / "t.jsonl").read_text())["status"] == "dispatched"
 
 
+@pytest.mark.proves("alert-once")
 def test_six_reconciles_of_one_change_at_once_post_once(desk: Desk, hook: Receiver) -> None:
     desk.routes_to(hook)
     (desk.loop.run / "events.jsonl").unlink()
@@ -275,6 +280,7 @@ def test_a_recovered_loop_is_resolved_by_the_next_reconcile(desk: Desk, hook: Re
     assert [each["event"]["action"] for each in hook.bodies] == ["trigger", "resolve"]
 
 
+@pytest.mark.proves("alert-secrets")
 def test_no_secret_stands_in_a_process_s_words(desk: Desk, hook: Receiver) -> None:
     desk.routes_to(hook)
     hook.says("hang")

@@ -2,7 +2,7 @@
 
 It is level-triggered: nothing has to be heard, and nothing is lost when it dies; it looks at how the files are. A
 reconcile that hangs (a file system that is away) holds up its own loop alone; one that fails is tried again later and
-later. A loop that has ended is left alone until its files change.
+later. A loop whose files do not change is looked at when it would be late; one that has ended is left alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from interlock.access.models import Actor
 from interlock.kernel.errors import InterlockError
 from interlock.loops.files import Document
-from interlock.loops.models import at, text
+from interlock.loops.models import at, text, whole
 from interlock.loops.places import LoopPlaces
 from interlock.loops.reconcile import Outcome
 from interlock.loops.service import Loops, Target
@@ -26,6 +26,8 @@ _LOOK_SECONDS = 1.0
 _TARGETS_SECONDS = 5.0
 _BUSY_SECONDS = 2.0
 _LONGEST_BACK_OFF_SECONDS = 300.0
+_LONGEST_SECONDS = 300.0
+"""How long a loop that has not ended is left alone, whatever is to be expected of it."""
 _MOST_STUCK = 16
 _ENDED = frozenset({"complete", "stopped", "failed", "idle"})
 
@@ -55,7 +57,7 @@ class Supervisor:
     loops: Loops
     actor: Actor
     interval_seconds: float = 30.0
-    """How often a loop is looked at whose files do not change: what goes stale changes nothing."""
+    """How soon at the earliest a loop is looked at again whose files do not change."""
     most_seconds: float = 30.0
     """How long a reconcile may take before others go on without waiting for it."""
     at_once: int = 2
@@ -161,7 +163,7 @@ class Supervisor:
             self._failed(care, ", ".join(outcome.after.reasons) if outcome.after else "nothing could be read")
         else:
             care.failures, care.trouble = 0, ""
-            care.due = float("inf") if _has_ended(outcome.document) else now + self.interval_seconds
+            care.due = now + max(self.interval_seconds, _seconds_until_news(outcome.document))
 
     def _failed(self, care: _Care, trouble: str) -> None:
         care.failures += 1
@@ -214,6 +216,20 @@ def _first_due(places: LoopPlaces, now: float, interval_seconds: float) -> float
     if judged is None or newest >= judged[0]:
         return now
     return now + interval_seconds * (hash(places) % 97) / 97  # spread: all at once would make others wait
+
+
+def _seconds_until_news(document: Document) -> float:
+    """Say when something else may be said of a loop whose files do not change: when it is late by a threshold."""
+    if _has_ended(document):
+        return float("inf")
+    soon = [_LONGEST_SECONDS]
+    for name in ("IngestLagSeconds", "HeartbeatLagSeconds"):
+        lag = whole(document, "health", "metrics", name[0].lower() + name[1:])
+        for level in ("degraded", "critical"):
+            limit = whole(document, "health", "thresholds", level + name)
+            if lag is not None and limit is not None and lag < limit:
+                soon.append(limit - lag)
+    return min(soon)
 
 
 def _has_ended(document: Document) -> bool:
