@@ -5,14 +5,18 @@ from __future__ import annotations
 import inspect
 import json
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from interlock.access.options import AccessOptions
+from interlock.access.tokens import same
+from interlock.app import Interlock
 from interlock.cli.serve import serve
 from interlock.settings import Settings
 from tests.http.routes import ways
-from tests.http.served import ROLES, Served, told
+from tests.http.served import ROLES, Served, serving, told
 
 NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -115,8 +119,29 @@ def test_8_generate_takes_json_and_a_partial_provider_keeps_the_rest(served: Ser
     told(admin.post("/ops/generate", json={"prompt": "x" * 3_000_000}), 413)
 
 
+def test_9_each_caller_has_its_own_rate_and_is_told_how_long_to_wait(workspace: Path) -> None:
+    access = AccessOptions(requests_per_minute=60, burst=2, bad_tokens_per_minute=2)
+    with closing(Interlock.at(workspace)) as house, serving(house, access=access) as served:
+        asked = [served.client("actions").get("/status") for _ in range(3)]
+        assert [answer.status_code for answer in asked] == [200, 200, 429]
+        assert int(asked[-1].headers["retry-after"]) >= 1
+        assert served.client("operator").get("/status").status_code == 200  # from the same address
+        wrong = served.anybody(Authorization="Bearer wrong")
+        assert [wrong.get("/status").status_code for _ in range(3)] == [401, 401, 429]
+
+
+def test_10_a_change_is_told_whole_with_what_was_before_and_can_be_proved(served: Served) -> None:
+    admin, draft_id = served.client(), served.draft()
+    admin.put(f"/ops/drafts/{draft_id}", json={"content": "in small steps"}, headers={"X-Correlation-ID": "c-2"})
+    event = next(each for each in admin.get("/ops/audit").json() if each["kind"] == "draft.edited")
+    assert (event["principal"], event["correlation_id"], event["subject"]) == ("human:human-admin", "c-2", draft_id)
+    assert event["payload"]["before_digest"] != event["payload"]["terms_digest"]
+    admin.post("/ops/evidence/head")
+    assert admin.get(f"/ops/evidence/entries/{event['index']}/proof").json()["status"] == "proved"
+
+
 @pytest.mark.proves("ops-audit")
-def test_9_and_10_every_denial_is_told_with_who_and_what(served: Served) -> None:
+def test_10_every_denial_is_told_with_who_and_what(served: Served) -> None:
     told(served.client("actions", "agent").post("/ops/runs", json={}, headers={"X-Correlation-ID": "c-1"}), 403)
     event = served.client("actions").get("/ops/audit", params={"limit": 1}).json()[0]
     assert (event["kind"], event["principal"], event["correlation_id"]) == (
@@ -142,6 +167,23 @@ def test_11_lists_come_in_pages_that_lose_and_double_nothing(served: Served) -> 
         events += [each["index"] for each in page.json()]
         audit = page.links["next"]["url"] if "next" in page.links else ""
     assert events == list(range(served.house.event_log.size()))[::-1]
+
+
+def test_12_tokens_have_names_ends_and_owners_and_are_rotated_and_taken_back(served: Served) -> None:
+    admin = served.client()
+    wanted = {"name": "ci", "kind": "service", "role": "actions", "expires_in_seconds": 3600}
+    made = admin.post("/ops/tokens", json=wanted).json()
+    other = admin.post("/ops/tokens", json={**wanted, "name": "cd"}).json()
+    caller = served.anybody(Authorization=f"Bearer {made['token']}")
+    assert caller.get("/ops/me").json()["id"] == "service:ci"
+    rotated = admin.post(f"/ops/tokens/{made['id']}/rotate", json={}).json()
+    told(caller.get("/ops/me"), 401)
+    fresh = served.anybody(Authorization=f"Bearer {rotated['token']}")
+    assert fresh.get("/ops/me").status_code == 200
+    assert admin.post(f"/ops/tokens/{made['id']}/revoke").status_code == 200
+    told(fresh.get("/ops/me"), 401)
+    assert served.anybody(Authorization=f"Bearer {other['token']}").get("/ops/me").status_code == 200
+    assert "hmac.compare_digest" in inspect.getsource(same)
 
 
 @pytest.mark.proves("ops-address")
