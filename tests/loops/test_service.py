@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
@@ -171,7 +172,7 @@ def test_where_the_log_is_away_the_files_are_right_and_it_is_told_with_the_next_
     assert [event["payload"]["trace_id"] for event in told(rooms, "loop.judged")] == ["t-1"]
 
 
-def _away(_: object) -> None:
+def _away(_: object) -> Never:
     raise Unreachable
 
 
@@ -183,6 +184,19 @@ def test_a_run_of_ours_is_steered_as_a_run(rooms: Interlock, tmp_path: Path) -> 
     request = Request(intent="cancel", by="alice", trace_id="t-1", idempotency_key="k")
     with pytest.raises(OurRun):
         rooms.loops.control(ALICE, target, request)
+
+
+def test_an_intent_of_which_the_log_could_not_be_told_is_told_with_the_next_reconcile(
+    rooms: Interlock, tmp_path: Path
+) -> None:
+    target = Target(fresh(tmp_path).places, "w_x")
+    request = Request(intent="cancel", by="alice", trace_id="t-9", idempotency_key="k")
+    done = replace(rooms.loops, open=_away).control(ALICE, target, request)
+    assert done.document["status"] == "failed_command"
+    assert told(rooms, "loop.controlled") == []
+    rooms.loops.reconcile(WORKER, target)
+    rooms.loops.reconcile(WORKER, target)
+    assert [event["payload"]["trace_id"] for event in told(rooms, "loop.controlled")] == ["t-9"]
 
 
 def test_an_intent_is_told_as_it_was_recorded(rooms: Interlock, tmp_path: Path) -> None:

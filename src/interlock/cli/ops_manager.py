@@ -395,6 +395,7 @@ def _reconcile(asked: Asked) -> int:
         files=LoopFiles.of(places)._replace(**named),
     )
     log = _Log(asked.root)
+    log.controlled_before(places)
     outcome = reconcile(places, options, transport, system_clock, tell=log.found, dispatch=_alerting(asked))
     log.catch_up()
     _say(outcome.document, pretty=asked["pretty"])
@@ -782,6 +783,12 @@ class _Log:
         """Tell of an intent. It was carried out and recorded: trouble with this is no failure."""
         with suppress(InterlockError):
             self._tell(lambda loops: loops.tell_control(_actor(), places, row))
+
+    def controlled_before(self, places: LoopPlaces) -> None:
+        """Tell of intents of which the log could not be told when they were carried out."""
+        if os.path.exists(places.of_manager(".untold.jsonl")):
+            with suppress(InterlockError):
+                self._tell(lambda loops: loops.tell_untold(_actor(), places))
 
     def thawed(self) -> None:
         """Raise `Frozen` while panic is on."""

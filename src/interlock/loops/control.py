@@ -30,6 +30,7 @@ _REASONS: Final = {"ambiguous": "control_ambiguous", "failed_command": "control_
 _UNRESOLVED: Final = frozenset(_REASONS)
 _INTERRUPTED = 130
 _LOCK, _RELEASED = ".records.lock", ".unfreeze.json"
+_UNTOLD, _MOST_UNTOLD = ".untold.jsonl", 10_000
 _MOST_ESCALATIONS = 2000
 
 
@@ -469,6 +470,23 @@ class _Attempt(NamedTuple):
 
     def _note(self) -> str | None:
         return redact(self.request.note) if self.request.note else None
+
+
+def keep_untold(places: LoopPlaces, row: Document) -> None:
+    """Note an attempt of which the workspace's log could not be told."""
+    with _records(places):
+        files.append(places.of_manager(_UNTOLD), [files.bytes_of(row)], lasting=True)
+
+
+def tell_untold(places: LoopPlaces, tell: Callable[[Document], None]) -> None:
+    """Tell of what could not be told before; what `tell` raises leaves it for the next time."""
+    path = places.of_manager(_UNTOLD)
+    if not os.path.exists(path):
+        return
+    with _records(places):
+        for row in files.last_rows(path, _MOST_UNTOLD):
+            tell(row)
+        files.forget(path)
 
 
 def _records(places: LoopPlaces) -> AbstractContextManager[bool]:

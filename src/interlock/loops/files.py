@@ -206,6 +206,12 @@ def _write_fresh(path: str, replacement: Replacement) -> None:
         os.close(descriptor)
 
 
+def forget(path: str) -> None:
+    """Remove a file that has done its service."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def remove_old(path: str) -> None:
     """Remove a temporary file that nobody can still be writing."""
     with suppress(OSError):

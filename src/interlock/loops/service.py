@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 from interlock.access.models import Actor, checked_correlation_id
 from interlock.kernel.clock import Clock
-from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound
+from interlock.kernel.errors import Conflict, InterlockError, Invalid, NotFound, Unreachable
 from interlock.kernel.events import Event
 from interlock.kernel.ids import checked, has_prefix
 from interlock.loops import confirmation, control, reconcile, status, thresholds
@@ -189,6 +190,8 @@ class Loops:
 
     def reconcile(self, actor: Actor, target: Target, *, trace_id: str = "", from_start: bool = False) -> Outcome:
         """Reconcile a loop with the workspace's profile, and tell the log what has changed."""
+        with suppress(Unreachable):
+            self.tell_untold(actor, target.places)
         catalog = self._thresholds()
         source = thresholds.catalog_path(None, self.root, self.environment)
         profile = thresholds.resolve(catalog, self.environment.get("OPS_MANAGER_THRESHOLD_PROFILE"), source)
@@ -255,7 +258,17 @@ class Loops:
         self._emit(actor, trace, found)
 
     def tell_control(self, actor: Actor, places: LoopPlaces, row: Document) -> None:
-        """Tell the log of an intent, as its record says."""
+        """Tell the log of an intent, as its record says; where it is away, it is told with the next reconcile."""
+        try:
+            self._tell_control(actor, places, row)
+        except Unreachable:
+            control.keep_untold(places, row)
+
+    def tell_untold(self, actor: Actor, places: LoopPlaces) -> None:
+        """Tell the log of intents of which it could not be told."""
+        control.tell_untold(places, lambda row: self._tell_control(actor, places, row))
+
+    def _tell_control(self, actor: Actor, places: LoopPlaces, row: Document) -> None:
         trace = str(row.get("traceId"))
         controlled = LoopControlled(
             **_about(places, trace, f"controlled:{row.get('intent')}"),
