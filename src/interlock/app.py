@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from interlock.alerts.service import Alerts
     from interlock.alerts.watcher import Alerter
     from interlock.engines.local import Worker
+    from interlock.evidence.errors import EvidenceError
     from interlock.evidence.models import SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
@@ -156,6 +157,27 @@ class Interlock:
             ),
         )
 
+    def _unverified(self) -> EvidenceError | None:
+        """Verify the exported log against its heads and the database; an unsigned log is none that is wrong."""
+        from interlock.evidence.errors import EvidenceError, LedgerUnsigned
+        from interlock.evidence.verify import verify_export
+
+        evidence, folder = self.evidence, self.layout.evidence
+        try:
+            with self.windows.held_still() as entries:
+                verify_export(
+                    folder / "ledger.jsonl",
+                    folder / "heads.jsonl",
+                    evidence.verifiers,
+                    origin=evidence.origin,
+                    reference=evidence.log.leaves(0, entries),
+                )
+        except LedgerUnsigned:
+            return None
+        except EvidenceError as error:
+            return error
+        return None
+
     def alerter(self) -> Alerter:
         """Return what follows the log for what people should hear of, and has it sent, as a service of this machine."""
         import socket
@@ -173,7 +195,7 @@ class Interlock:
             log=self.event_log,
             actor=Actor(principal=Principal(PrincipalKind.SERVICE, f"alerter@{host}"[:128])),
             clock=system_clock,
-            probes=probes(self.settings.alerts, self.approval, self.runs, self.queue_look),
+            probes=probes(self.settings.alerts, self.approval, self.runs, self.queue_look, self._unverified),
             manager=lambda repo, loop: LoopPlaces.of(repo, loop).manager,
         )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from interlock.access.models import Role
 from interlock.alerts.ports import Condition
 from interlock.alerts.watcher import ENDS, OPENS, Alerter
-from interlock.app import Interlock
+from interlock.app import Interlock, create_workspace
 from interlock.approval.events import DraftNotGenerated
 from interlock.kernel.events import Event
 from interlock.loops import files
@@ -314,8 +316,8 @@ def test_what_was_there_for_a_moment_is_not_told(post: Post, hook: Receiver) -> 
 @both
 def test_the_workspace_s_probes_find_what_waits_too_long(town: Town) -> None:
     house, options = town.house, town.with_options(approval_seconds=3600).options
-    looking = probes(options, house.approval, house.runs, house.queue_look)
-    assert set(looking) == {"approval_waiting", "run_stuck", "queue_stale"}
+    looking = probes(options, house.approval, house.runs, house.queue_look, lambda: None)
+    assert set(looking) == {"approval_waiting", "run_stuck", "queue_stale", "evidence_unverified"}
     draft = house.approval.create(ALICE, "sweep")
     town.time.passes(3599)
     assert list(looking["approval_waiting"](town.time())) == []
@@ -325,8 +327,25 @@ def test_the_workspace_s_probes_find_what_waits_too_long(town: Town) -> None:
     house.approval.reject(ALICE, draft.id)
     for each in looking.values():
         assert list(each(town.time())) == []
-    assert set(probes(town.with_options(approval_seconds=0, run_seconds=0).options, house.approval, house.runs,
-                      house.queue_look)) == {"queue_stale"}  # fmt: skip
+    none = town.with_options(approval_seconds=0, run_seconds=0, evidence_seconds=0).options
+    assert set(probes(none, house.approval, house.runs, house.queue_look, lambda: None)) == {"queue_stale"}
+
+
+def test_evidence_that_was_altered_is_found_and_what_is_unsigned_is_not_wrong(tmp_path: Path) -> None:
+    create_workspace(tmp_path, ALICE, database_url="", replace=False)
+    with closing(Interlock.at(tmp_path)) as house:
+        probe = house.alerter().probes["evidence_unverified"]
+        assert list(probe(0)) == []
+        house.approval.create(ALICE, "sweep")
+        house.evidence.head()
+        house.catch_up(ALICE)
+        assert list(probe(3_600_000)) == []
+        ledger = house.layout.evidence / "ledger.jsonl"
+        ledger.write_bytes(ledger.read_bytes().replace(b"alice", b"mallory", 1))
+        assert list(probe(3_600_001)) == []  # it is looked at once an hour
+        (found,) = probe(7_200_000)
+        assert (found.subject, found.severity) == ("evidence", "critical")
+        assert found.codes
 
 
 # --- the alerter itself -----------------------------------------------------------------------------------------------
@@ -357,5 +376,5 @@ def test_the_house_plugs_an_alerter_together(house: Interlock, caplog: pytest.Lo
         alerter.turn()
     alerter.stop()
     alerter.finish(5)
-    assert set(alerter.probes) == {"approval_waiting", "run_stuck", "queue_stale"}
+    assert set(alerter.probes) == {"approval_waiting", "run_stuck", "queue_stale", "evidence_unverified"}
     assert caplog.text == ""

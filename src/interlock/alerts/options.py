@@ -29,5 +29,7 @@ class AlertOptions:
     """The sink that is told so; empty for the default ones."""
     approval_seconds: int = 24 * 3600
     """How long a draft may wait for a human before that is an alert; 0 for ever."""
+    evidence_seconds: int = 3600
+    """How often the alerter verifies the workspace's evidence; 0 for never."""
     run_seconds: int = 12 * 3600
     """How long a run may go on before that is an alert; 0 for ever."""

@@ -1,4 +1,4 @@
-"""What stands in the workspace that a human should hear of: drafts that wait, runs that do not end, lost items.
+"""What stands in the workspace that a human should hear of: what waits or does not end, and evidence that is not right.
 
 Each probe looks for one kind of thing, and finds at most one condition that names all of them: one alert, no flood.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from interlock.alerts.options import AlertOptions
 from interlock.alerts.ports import Condition, Probe
 from interlock.approval.models import DraftStatus
 from interlock.approval.service import Approval
+from interlock.evidence.errors import EvidenceError
 from interlock.queue.service import Queue
 from interlock.runs.models import RunStatus
 from interlock.runs.service import Runs
@@ -21,16 +23,42 @@ _MOST_PAGES = 10
 _MOST_NAMED = 64
 
 
+Verify = Callable[[], EvidenceError | None]
+"""Verifies the workspace's evidence; returns the first thing that is wrong with it."""
+
+
 def probes(
-    options: AlertOptions, approval: Approval, runs: Runs, queue: Callable[[], AbstractContextManager[Queue]]
+    options: AlertOptions,
+    approval: Approval,
+    runs: Runs,
+    queue: Callable[[], AbstractContextManager[Queue]],
+    verify: Verify,
 ) -> Mapping[str, Probe]:
     """Return the probes by the category of what they find."""
     found: dict[str, Probe] = {"queue_stale": lambda _: _lost(queue)}
+    if options.evidence_seconds:
+        found["evidence_unverified"] = _Verifying(verify, options.evidence_seconds * 1000)
     if options.approval_seconds:
         found["approval_waiting"] = lambda now: _waiting(approval, now - options.approval_seconds * 1000)
     if options.run_seconds:
         found["run_stuck"] = lambda now: _stuck(runs, now - options.run_seconds * 1000)
     return found
+
+
+@dataclass(slots=True)
+class _Verifying:
+    """Verifies now and then; in between, what was found stands."""
+
+    verify: Verify
+    every_ms: int
+    _at: int | None = None
+    _wrong: EvidenceError | None = None
+
+    def __call__(self, now: int) -> Iterator[Condition]:
+        if self._at is None or not 0 <= now - self._at < self.every_ms:
+            self._wrong, self._at = self.verify(), now
+        if self._wrong is not None:
+            yield Condition("evidence", "critical", self._wrong.message, [self._wrong.code])
 
 
 def _waiting(approval: Approval, before_ms: int) -> Iterator[Condition]:
