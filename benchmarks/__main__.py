@@ -14,7 +14,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import approving, bulk, claims, glancing, looping, sealing, serving, startup, verifying, wakeup
+from benchmarks import (
+    alerting,
+    approving,
+    bulk,
+    claims,
+    glancing,
+    looping,
+    sealing,
+    serving,
+    startup,
+    verifying,
+    wakeup,
+)
 from benchmarks.grounds import Grounds
 from benchmarks.table import Row, rendered
 
@@ -29,6 +41,7 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
     "approve": approving.measure,
     "serve": serving.measure,
     "loops": looping.measure,
+    "alerts": alerting.measure,
 }
 
 
