@@ -13,7 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.loops.loop import Loop
+
 from benchmarks.grounds import Grounds, compiled, workspace
+from benchmarks.measuring import timed
 from benchmarks.table import Aim, Peer, Row
 from interlock.kernel.clock import system_clock
 from interlock.loops import files
@@ -23,6 +26,7 @@ from interlock.loops.places import LoopPlaces
 _MANY, _MANY_QUICK = 10_000, 1_000
 _FEW, _FEW_QUICK = 1_000, 200
 _SLOW_SECONDS = 2.0
+_PATIENCE = Aim(of="value", bound=5.0, at_most=True)
 _NOT_HELD_UP = Aim(of="ratio", bound=1.5, at_most=True)
 
 
@@ -43,6 +47,38 @@ def measure(grounds: Grounds) -> Iterator[Row]:
         ratio=beside / alone,
         aim=_NOT_HELD_UP,
     )
+    yield from _held_up(grounds, few)
+
+
+def _held_up(grounds: Grounds, count: int) -> Iterator[Row]:
+    """Reconcile a loop that has very many escalations waiting for the slow sink."""
+    root = grounds.folder / "alerting-reconcile"
+    workspace(root).database.close()
+    loop = Loop(root, now=system_clock() // 1000).running().beat()
+    loop.reconcile(clock=system_clock)
+    _escalate(loop.places, count)
+    script = str(root / "scripts" / "ops-manager-reconcile.sh")
+    words = [script, "--repo", str(root), "--loop", "docs", "--alerts-enabled"]
+    with _sink(_SLOW_SECONDS) as (lame, _):
+        _configure(root, slow=True)
+        environment = {**compiled(grounds), "OPS_MANAGER_ALERT_WEBHOOK_URL": lame, "LAME_URL": lame}
+        without, beside = (
+            timed(lambda on=on: subprocess.run([*words, on], env=environment, stdout=subprocess.DEVNULL, check=True))
+            for on in ("false", "true")
+        )
+    yield Row(
+        name=f"reconcile with {count:,} escalations waiting for sinks that take 2 s for each",
+        value=beside,
+        unit="s",
+        peer=Peer(name="--alerts-enabled false", value=without),
+        aim=_PATIENCE,
+    )
+
+
+def _escalate(places: LoopPlaces, count: int) -> None:
+    at = stamp(system_clock() // 1000)
+    rows = [{"timestamp": at, "loopId": "docs", "traceId": f"t-{i}", "category": f"case_{i}"} for i in range(count)]
+    files.append(places.of_manager("escalations.jsonl"), [files.bytes_of(row) for row in rows])
 
 
 def _sent(grounds: Grounds, name: str, count: int, *, slow: bool) -> float:
@@ -51,9 +87,7 @@ def _sent(grounds: Grounds, name: str, count: int, *, slow: bool) -> float:
     workspace(root).database.close()
     places = LoopPlaces(str(root), "docs")
     (root / ".superloop" / "loops" / "docs").mkdir(parents=True)
-    at = stamp(system_clock() // 1000)
-    rows = [{"timestamp": at, "loopId": "docs", "traceId": f"t-{i}", "category": f"case_{i}"} for i in range(count)]
-    files.append(places.of_manager("escalations.jsonl"), [files.bytes_of(row) for row in rows])
+    _escalate(places, count)
     with _sink(0.0) as (quick, got), _sink(_SLOW_SECONDS) as (lame, _):
         _configure(root, slow=slow)
         environment = {**compiled(grounds), "OPS_MANAGER_ALERT_WEBHOOK_URL": quick, "LAME_URL": lame}

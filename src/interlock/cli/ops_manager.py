@@ -592,7 +592,7 @@ _DISPATCH_FILES: Final = {
     "dispatch-state-file": "state",
     "dispatch-telemetry-file": "telemetry",
 }
-_ALERT_SECONDS = 10.0
+_ALERT_SECONDS = 2.0
 """How long a reconcile sends; what is left then waits in the outbox for the next one."""
 
 
