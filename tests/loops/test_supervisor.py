@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Generator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from interlock.app import Interlock
+from interlock.loops.models import stamp
 from interlock.loops.supervisor import Supervisor
 from tests.conftest import ALICE, WORKER, until
 from tests.loops.loop import Loop
@@ -63,6 +65,31 @@ def test_what_goes_stale_is_seen_although_nothing_changes(rooms: Interlock, tmp_
         until(lambda: loop.kept("health.json")["status"] == "degraded", 30)
         assert loop.kept("health.json")["reasonCodes"] == ["runtime_heartbeat_stale"]
         assert supervisor.reconciled <= 4  # it knows when: there is no need to look all the time
+
+
+def test_a_process_that_dies_is_seen_at_once_although_no_file_says_so(rooms: Interlock, tmp_path: Path) -> None:
+    loop = fresh(tmp_path)
+    process = subprocess.Popen(["sleep", "60"])
+    loop.active_run(pid=process.pid, updated_at=stamp(loop.now + 1))
+    rooms.loops.watch(ALICE, str(loop.repo))
+    with supervising(rooms, interval_seconds=600):
+        until(lambda: state(loop) == "running", 20)
+        process.kill()
+        process.wait()
+        until(lambda: state(loop) == "failed", 10)
+    assert loop.kept("health.json")["reasonCodes"] == ["runtime_process_dead"]
+
+
+def test_threads_and_with_them_connections_are_kept_and_not_made_anew(rooms: Interlock, tmp_path: Path) -> None:
+    for number in range(12):
+        fresh(tmp_path, loop=f"docs{number}")
+    rooms.loops.watch(ALICE, str(tmp_path / "elsewhere"))
+    before = set(threading.enumerate())
+    with supervising(rooms, interval_seconds=600, at_once=2) as supervisor:
+        until(lambda: supervisor.reconciled >= 12, 40)
+        ours = {thread for thread in set(threading.enumerate()) - before if thread.name.startswith("loops-")}
+        assert 1 <= len(ours) <= 2
+    until(lambda: not any(thread.is_alive() for thread in ours), 10)
 
 
 def test_a_loop_that_has_ended_is_left_alone_until_its_files_change(rooms: Interlock, tmp_path: Path) -> None:

@@ -107,22 +107,43 @@ def events(places: LoopPlaces, log: Log, lines: int, *, digests: bool) -> Artefa
 
 def process_dead(active_run: Document | None, loop: str) -> bool:
     """Say whether the process that carries the loop is known to be gone, or its number to be another's by now."""
-    pid = whole(active_run, "pid")
-    if not pid or text(active_run, "loop_id") not in {None, loop}:
+    pid = _pid(active_run, loop)
+    if pid is None:
         return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not is_there(pid):
         return True
-    except (PermissionError, OverflowError):
-        pass
     started, noted = _started(pid), seconds_of(at(active_run, "updated_at"))
     if started is None:
         return False
     return started < 0 or (noted is not None and started > noted + _REUSED_AFTER_SECONDS)
 
 
+def noted_process(places: LoopPlaces) -> int | None:
+    """Return the number of the process that carries the loop, as the runtime has noted it; None where it has not."""
+    try:
+        return _pid(files.read_json(places.active_run), places.loop)
+    except (files.FileCorrupt, files.FileUnreadable):
+        return None
+
+
+def is_there(pid: int) -> bool:
+    """Say whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
 # --- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _pid(active_run: Document | None, loop: str) -> int | None:
+    if text(active_run, "loop_id") not in {None, loop}:
+        return None
+    return whole(active_run, "pid") or None
 
 
 def _read(places: LoopPlaces, path: str, name: str, *, digests: bool) -> Artefact:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
 import time
 from dataclasses import dataclass, field
 
 from interlock.access.models import Actor
 from interlock.kernel.errors import InterlockError
+from interlock.loops import artefacts
 from interlock.loops.files import Document
 from interlock.loops.models import at, text, whole
 from interlock.loops.places import LoopPlaces
@@ -41,6 +43,8 @@ class _Care:
     target: Target
     due: float = 0.0
     signature: Signature = ()
+    process: int | None = None
+    """The runtime's process, as it was noted when the signature was taken."""
     failures: int = 0
     trouble: str = ""
     began: float | None = None
@@ -52,7 +56,10 @@ class _Care:
 
 @dataclass(kw_only=True)
 class Supervisor:
-    """Looks after loops, from one thread, with a few others that do the work."""
+    """Looks after loops, from one thread, with a few others that do the work.
+
+    Those are kept: each has a connection to the database of its own.
+    """
 
     loops: Loops
     actor: Actor
@@ -65,6 +72,8 @@ class Supervisor:
     _known: dict[LoopPlaces, _Care] = field(default_factory=dict[LoopPlaces, _Care])
     _targets_at: float = 0.0
     _ended: threading.Condition = field(default_factory=threading.Condition)
+    _waiting: queue.SimpleQueue[_Care | None] = field(default_factory=queue.SimpleQueue["_Care | None"])
+    _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
     reconciled: int = 0
 
     @property
@@ -96,9 +105,8 @@ class Supervisor:
         due: list[_Care] = []
         for care in self._known.values():
             if care.began is None:
-                signature = _signature(care.target.places)
-                if signature != care.signature:
-                    care.signature, care.due = signature, min(care.due, now)
+                if _has_changed(care):
+                    care.due = min(care.due, now)
                 if care.due <= now:
                     due.append(care)
             elif not care.stuck and now - care.began > self.most_seconds:
@@ -125,7 +133,7 @@ class Supervisor:
         for places, target in found.items():
             if places not in self._known:
                 self._known[places] = _Care(target, due=_first_due(places, now, self.interval_seconds))
-                self._known[places].signature = _signature(places)
+                _has_changed(self._known[places])
 
     def _free(self) -> int:
         under_way = [care for care in self._known.values() if care.began is not None]
@@ -134,8 +142,15 @@ class Supervisor:
 
     def _begin(self, care: _Care, now: float) -> None:
         care.began = now
-        name = f"loop {care.target.places.loop}"
-        threading.Thread(target=self._reconcile, args=(care,), name=name, daemon=True).start()
+        self._waiting.put(care)
+        if len(self._threads) < self.at_once + sum(each.stuck for each in self._known.values()):
+            thread = threading.Thread(target=self._serve, name=f"loops-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self) -> None:
+        while (care := self._waiting.get()) is not None:
+            self._reconcile(care)
 
     def _reconcile(self, care: _Care) -> None:
         try:
@@ -180,6 +195,8 @@ class Supervisor:
                 lambda: all(care.began is None or care.stuck for care in self._known.values()),
                 max(0.0, deadline - time.monotonic()),
             )
+        for _ in self._threads:
+            self._waiting.put(None)
 
 
 def _name(target: Target) -> str:
@@ -199,6 +216,18 @@ def _signature(places: LoopPlaces) -> Signature:
             places.of_manager("intents.jsonl"),
         )
     )
+
+
+def _has_changed(care: _Care) -> bool:
+    """Say whether a loop's files have changed since they were last looked at, or its process has ended; note how."""
+    signature = _signature(care.target.places)
+    if signature != care.signature:
+        care.signature, care.process = signature, artefacts.noted_process(care.target.places)
+        return True
+    if care.process is None or artefacts.is_there(care.process):
+        return False
+    care.process = None  # that it has ended is written nowhere
+    return True
 
 
 def _sign(path: str) -> tuple[int, int, int] | None:
