@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from interlock.kernel.clock import system_clock
+from tests.conftest import until
 from tests.http.served import Served, told
 from tests.loops.loop import Loop
 
@@ -52,6 +54,30 @@ def test_only_humans_approve_and_everybody_else_is_told(served: Served, tmp_path
     assert (done.status_code, done.json()["status"]) == (200, "failed_command")  # there is no runtime here
     told(served.client("admin", "agent").post("/ops/loops/docs/acknowledge", json={}), 403, "human_needed")
     assert served.client("operator").post("/ops/loops/docs/acknowledge", json={"note": "seen"}).status_code == 200
+
+
+def test_controls_that_hang_hold_up_neither_each_other_nor_panic(served: Served, tmp_path: Path) -> None:
+    loop = running(tmp_path / "repo").approval()
+    runtime = served.house.layout.root / "superloop.sh"
+    go = tmp_path / "go"
+    runtime.write_text(f"#!/bin/sh\nwhile [ ! -e '{go}' ]; do sleep 0.1; done\n")
+    runtime.chmod(0o755)
+    served.client().post("/ops/loops/watches", json={"repo": str(loop.repo)})
+    approve = {"intent": "approve", "confirm": False}
+
+    def ask(_: int) -> int:
+        with served.anybody(Authorization=f"Bearer {served.tokens['operator', 'human']}") as client:
+            return client.post("/ops/loops/docs/control", json=approve).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(ask, number) for number in range(12)]
+        try:
+            until(lambda: sum(each.done() for each in asked) == 4)
+            assert served.client().put("/ops/panic", json={"reason": "look"}).status_code == 200
+            assert sum(each.done() for each in asked) == 4
+        finally:
+            go.touch()
+        assert sorted(each.result() for each in asked) == [200] * 8 + [503] * 4
 
 
 def test_panic_freezes_approving_and_lets_cancel_and_reconcile_go_on(served: Served, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Query, Response
@@ -18,6 +21,7 @@ from interlock.doors.api import (
     problems,
 )
 from interlock.kernel.clock import to_text
+from interlock.kernel.errors import Unreachable
 from interlock.loops import status
 from interlock.loops.confirmation import Patience
 from interlock.loops.control import Request
@@ -31,6 +35,27 @@ door = Door("/ops/loops", "loops")
 Repo = Annotated[
     str | None, Query(max_length=4096, description="The repository, where loops of that name are watched in several.")
 ]
+
+
+_PLACES = threading.BoundedSemaphore(8)
+"""How many requests may wait for a runtime or a disk at once: each holds a thread that panic may need."""
+
+
+class LoopsBusy(Unreachable):
+    """As many loops are being steered or reconciled over HTTP as may be at the same time."""
+
+    code = "loops_busy"
+    default_hint = "try again in a few seconds"
+
+
+@contextmanager
+def _a_place() -> Generator[None]:
+    if not _PLACES.acquire(blocking=False):
+        raise LoopsBusy
+    try:
+        yield
+    finally:
+        _PLACES.release()
 
 
 class _House(Protocol):
@@ -141,7 +166,10 @@ def get_loop(call: Here, loop_id: str, repo: Repo = None) -> dict[str, Any]:
 def reconcile_loop(call: Here, loop_id: str, repo: Repo = None, from_start: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a query parameter
     """Find out now what is true of a loop."""
     found = _found(call, loop_id, repo)
-    outcome = _loops(call).reconcile(call.actor, found, trace_id=call.actor.correlation_id or "", from_start=from_start)
+    with _a_place():
+        outcome = _loops(call).reconcile(
+            call.actor, found, trace_id=call.actor.correlation_id or "", from_start=from_start
+        )
     call.wrote()
     if outcome.busy:
         raise ReconcileBusy
@@ -163,7 +191,8 @@ def control_loop(call: Here, loop_id: str, body: NewControl, repo: Repo = None) 
         confirm=body.confirm,
         patience=Patience(body.timeout_seconds, 1),
     )
-    done = _loops(call).control(call.actor, found, request)
+    with _a_place():
+        done = _loops(call).control(call.actor, found, request)
     call.wrote()
     return {"id": found.places.loop, **done.document}
 
