@@ -35,14 +35,13 @@ def sections() -> Iterator[tuple[str, list[str]]]:
 
 
 def _make_jq(folder: Path) -> None:
-    """Make a jq that knows the page's filters: paths of keys, and several of them."""
+    """Make `jq` of its own library, so that no machine has to have it."""
     (folder / "jq").write_text(
         f"#!{sys.executable}\n"
-        "import functools, json, sys\n"
-        "document = json.load(open(sys.argv[2]) if len(sys.argv) > 2 else sys.stdin)\n"
-        "for path in sys.argv[1].split(','):\n"
-        "    keys = [key for key in path.strip().split('.') if key]\n"
-        "    print(json.dumps(functools.reduce(lambda at, key: (at or {}).get(key), keys, document), indent=2))\n"
+        "import jq, json, sys\n"
+        "text = open(sys.argv[2]).read() if len(sys.argv) > 2 else sys.stdin.read()\n"
+        "for found in jq.compile(sys.argv[1]).input_text(text).all():\n"
+        "    print(json.dumps(found, indent=2))\n"
     )
     (folder / "jq").chmod(0o755)
 
@@ -72,7 +71,7 @@ class Place:
             **{
                 name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "OPS_MANAGER_"))
             },
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:{self.workspace.parent}",
+            "PATH": f"{Path(sys.executable).parent}:{self.workspace.parent}:{os.environ['PATH']}",
             "REPO": str(self.repo),
             "LOOP": "demo",
             "USER": "ada",
@@ -261,8 +260,7 @@ AFTER: dict[str, Callable[[Place], None]] = {
 @pytest.mark.timeout(180)
 def test_every_command_of_the_loops_page_works(tmp_path: Path) -> None:
     place = Place(tmp_path / "workspace", tmp_path / "repo")
-    if shutil.which("jq") is None:
-        _make_jq(tmp_path)
+    _make_jq(tmp_path)
     place.repo.mkdir()
     place.workspace.mkdir()
     assert place.types("interlock init .").returncode == 0
