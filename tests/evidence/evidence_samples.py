@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from interlock.evidence.models import SignedHead
+from interlock.evidence.ledger import read_leaf
+from interlock.evidence.models import Cosignature, LoggedEvent, SignedHead
 from interlock.evidence.note import Signer
 from interlock.evidence.service import Evidence
 from interlock.evidence.tree import leaf_hash
@@ -47,6 +48,8 @@ class MemoryLog:
 
     data: list[bytes] = field(default_factory=list[bytes])
     signed: list[SignedHead] = field(default_factory=list[SignedHead])
+    envelopes: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    cosigned: list[Cosignature] = field(default_factory=list[Cosignature])
 
     def size(self) -> int:
         return len(self.data)
@@ -66,11 +69,26 @@ class MemoryLog:
     def add_head(self, head: SignedHead) -> None:
         self.signed.append(head)
 
+    def key_events(self) -> Sequence[tuple[int, LoggedEvent]]:
+        told = [(index, read_leaf(data)) for index, data in enumerate(self.data) if b'"kind":"key.' in data]
+        return [(index, each) for index, each in told if each["kind"].startswith("key.")]
+
+    def envelope(self, ref: str) -> bytes | None:
+        return self.envelopes.get(ref)
+
+    def cosignatures(self) -> Sequence[Cosignature]:
+        return tuple(self.cosigned)
+
+    def add_cosignatures(self, cosignatures: Sequence[Cosignature]) -> None:
+        self.cosigned += [each for each in cosignatures if each not in self.cosigned]
+
 
 def room(log: MemoryLog, by: Signer | None = None) -> Evidence:
     """Open the room over a log with one key."""
     key = by or signer()
-    return Evidence(log=log, heads=log, verifiers=(key.verifier(),), now=lambda: NOON, origin=ORIGIN, sign=lambda: key)
+    return Evidence(
+        log=log, heads=log, verifiers=(key.verifier(),), now=lambda: NOON, origin=ORIGIN, sign=lambda: [key]
+    )
 
 
 def signed_log(*sizes: int, after: int = 0) -> MemoryLog:

@@ -106,7 +106,10 @@ def test_an_export_verifies_with_its_own_public_key(tmp_path: Path) -> None:
     assert (found.entries, found.heads, found.uncovered) == (2510, 2, 10)
     assert sorted(path.name for path in ledger.parent.iterdir()) == [
         "README.txt",
+        "cosignatures.jsonl",
+        "envelopes",
         "heads.jsonl",
+        "keys.json",
         "ledger.jsonl",
         "log.vkey",
     ]
@@ -128,7 +131,7 @@ def test_an_export_that_fails_half_way_leaves_the_old_files_whole(tmp_path: Path
     with pytest.raises(EventMalformed):
         exported(log, tmp_path)
     assert (ledger.read_bytes(), heads.read_bytes()) == before
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 7
 
 
 def test_heads_signed_while_the_ledger_is_written_do_not_outrun_it(tmp_path: Path) -> None:

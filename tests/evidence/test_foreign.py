@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from evidence_samples import exported, leaf, room, signed_log, signer
 
+from interlock.evidence.consistency import decode_consistency
+from interlock.evidence.cosignature import WitnessSigner, cosigned_note
 from interlock.evidence.dsse import seal, statement
 from interlock.evidence.models import Subject
-from interlock.evidence.note import Verifier, open_note, sign
+from interlock.evidence.note import Verifier, open_note, sign, text_of
 from interlock.evidence.tree import consistency_path
 
 GOPATH = Path("/usr/share/gocode")
@@ -104,3 +107,26 @@ def test_a_note_that_an_outsider_signed_opens_here(ask: Ask) -> None:
     text = "go.example/log\n0\nno head at all, é\n"
     answer = json.loads(ask(Sign=text).stdout)
     assert open_note(answer["note"], [Verifier.parse(answer["vkey"])]).text == text
+
+
+def test_an_outsider_passes_over_the_lines_of_witnesses_that_it_does_not_know(ask: Ask) -> None:
+    old, new = LOG.signed[2], LOG.signed[6]
+    cosigner = WitnessSigner("witness.example/w1", Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32))
+    cosigned = [cosigned_note(head.note, [cosigner.cosign(text_of(head.note), 1_795_262_400)]) for head in (old, new)]
+    path = decode_consistency(room(LOG).consistency(old.size, new.size)).path
+    assert accepted(ask(Old=cosigned[0], New=cosigned[1], Path=path))
+    assert not accepted(ask(Old=cosigned[0], New=cosigned[1], Path=path[:-1]))
+
+
+def test_an_outsider_accepts_our_consistency_proof_between_any_two_heads(ask: Ask) -> None:
+    for old in LOG.signed:
+        proof = decode_consistency(room(LOG).consistency(old.size, 70))
+        assert accepted(ask(Old=proof.old, New=proof.new, Path=proof.path))
+
+
+def test_a_rotated_logs_heads_are_accepted_by_who_knows_either_key(ask: Ask) -> None:
+    head = LOG.signed[4]
+    both = sign(text_of(head.note), [signer(), signer(2)])
+    for number in (1, 2):
+        assert accepted(ask(Old=both, New=both, Path=[], Vkey=signer(number).verifier().vkey()))
+    assert not accepted(ask(Old=both, New=both, Path=[], Vkey=signer(3).verifier().vkey()))

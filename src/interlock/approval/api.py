@@ -33,6 +33,7 @@ from interlock.doors.api import (
     seen,
     tagged,
 )
+from interlock.kernel.ids import checked
 from interlock.kernel.words import split_command
 
 door = Door("/ops", "approval")
@@ -349,6 +350,26 @@ def list_approved(
 def get_approved(call: Here, approved_id: str) -> dict[str, Any]:
     """Return an approved record: exactly what may run."""
     return show_approved(_approval(call).approved(approved_id))
+
+
+@door.post("/drafts/{draft_id}/erase", responses=problems(404, 409, 413, 415, 423), response_model=DraftShown)
+@needs("admin", human=True)
+def erase_draft(call: Here, draft_id: str, body: Reason) -> dict[str, Any]:
+    """Erase prompt, content and context for good, earlier ones included, and of what was approved; all proofs hold."""
+    return _erased(call, checked(draft_id, "d"), body.reason)
+
+
+@door.post("/approved/{approved_id}/erase", responses=problems(404, 409, 413, 415, 423), response_model=DraftShown)
+@needs("admin", human=True)
+def erase_approved(call: Here, approved_id: str, body: Reason) -> dict[str, Any]:
+    """Erase what was approved, and the texts of its draft; no run starts from it any more, every proof holds."""
+    return _erased(call, checked(approved_id, "a"), body.reason)
+
+
+def _erased(call: ApiCall, some_id: str, reason: str) -> dict[str, Any]:
+    draft = _approval(call).erase(call.actor, some_id, reason=reason)
+    call.wrote()
+    return show_draft(draft)
 
 
 @door.post("/approved/{approved_id}/revoke", responses=problems(404, 409, 413, 415), response_model=ApprovedShown)

@@ -18,6 +18,7 @@ from interlock.doors.cli import answer, call, house, table
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import to_text
 from interlock.kernel.errors import InterlockError, Invalid
+from interlock.kernel.ids import checked
 from interlock.kernel.words import split_command
 
 plan_door = typer.Typer(help="The plan: what all this is for.", no_args_is_help=True)
@@ -208,6 +209,30 @@ def draft_reject(
 
 
 # --- approved records -------------------------------------------------------------------------------------------------
+
+
+@draft_door.command("erase")
+def draft_erase(
+    draft_id: Annotated[str, typer.Argument(metavar="ID")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log, so without what is to be erased.")],
+) -> None:
+    """Erase prompt, content and context for good, earlier ones included, and of what was approved; all proofs hold."""
+    _erased(checked(draft_id, "d"), reason)
+
+
+@approved_door.command("erase")
+def approved_erase(
+    approved_id: Annotated[str, typer.Argument(metavar="ID")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log, so without what is to be erased.")],
+) -> None:
+    """Erase what was approved, and the texts of its draft; no run starts from it any more, every proof holds."""
+    _erased(checked(approved_id, "a"), reason)
+
+
+def _erased(some_id: str, reason: str) -> None:
+    draft = _approval().erase(call().actor(), some_id, reason=reason)
+    call().wrote()
+    answer({"id": draft.id, "status": "erased"}, [f"the texts of {draft.id} are erased"])
 
 
 @approved_door.command("list")

@@ -88,6 +88,12 @@ class ContentErased(Conflict):
     default_hint = "what was erased can not run again; draft it anew"
 
 
+class NothingToErase(Conflict):
+    """Every text of this has been erased already."""
+
+    code = "nothing_to_erase"
+
+
 class PromptInvalid(Invalid):
     """The text can not be taken."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interlock.kernel.canonical import JsonObject
@@ -78,6 +79,16 @@ class DraftApproved(Event):
     terms: JsonObject
     expires_ms: int | None
     attestation: JsonObject | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentErased(Event):
+    """The texts of a draft, and of what was approved of it, were erased. What was agreed to stays provable, unread."""
+
+    kind = "content.erased"
+    refs: Sequence[str]
+    """Commitments to what is gone."""
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from interlock.approval.errors import (
     DraftNotFound,
     FourEyesNeeded,
     InvalidWork,
+    NothingToErase,
     PlanChanged,
     PromptInvalid,
 )
@@ -32,6 +33,7 @@ from interlock.approval.events import (
     DraftRejected,
     PlanSet,
 )
+from interlock.approval.events import ContentErased as ContentErasedEvent
 from interlock.approval.models import (
     MAY_BECOME,
     Approved,
@@ -44,12 +46,14 @@ from interlock.approval.models import (
 from interlock.approval.options import ApprovalOptions
 from interlock.approval.plan import EMPTY_PLAN, check_plan
 from interlock.approval.ports import Attest, Desk, Look, Open, Pin, Signed
-from interlock.evidence.content import ContentStore, Text, commit, named
+from interlock.evidence.content import Text, commit, named
 from interlock.kernel.canonical import JsonObject, canonical, check, digest
 from interlock.kernel.ids import UlidSource, checked, has_prefix, with_prefix
 
 APPROVAL_PREDICATE = "urn:interlock:predicate:approval/v1"
 _MAX_TERMS_BYTES = 24 * 1024
+_MOST_REFS = 200
+"""In one event, so that it stays within its 32 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +117,14 @@ class Approval:
         defaults = self._defaults(pinned)
         with self.open(actor) as desk:
             now = desk.now()
+            draft_id = f"d_{self.new_ulid()}"
             draft = Draft(
-                id=f"d_{self.new_ulid()}",
+                id=draft_id,
                 version=1,
                 status=DraftStatus.DRAFT if error is None else DraftStatus.ERROR,
-                prompt=_keep(desk.contents, prompt),
+                prompt=_keep(desk, draft_id, prompt),
                 content=None,
-                context=_keep(desk.contents, shown, "application/json"),
+                context=_keep(desk, draft_id, shown, "application/json"),
                 work=pinned,
                 provider=provider,
                 error=error,
@@ -143,7 +148,7 @@ class Approval:
                 _generated(desk, draft, generated),
                 status=DraftStatus.DRAFT,
                 error=None,
-                content=_keep(desk.contents, content),
+                content=_keep(desk, draft.id, content),
             )
             terms = _loggable(after.terms(defaults))
             _replace(desk, after, draft.version)
@@ -208,9 +213,9 @@ class Approval:
                 version=draft.version + 1,
                 status=DraftStatus.DRAFT,
                 error=None,
-                prompt=_keep(desk.contents, change.prompt) if change.prompt is not None else draft.prompt,
-                content=_keep(desk.contents, change.content) if change.content is not None else draft.content,
-                context=_keep(desk.contents, context, "application/json") if context is not None else draft.context,
+                prompt=_keep(desk, draft.id, change.prompt) if change.prompt is not None else draft.prompt,
+                content=_keep(desk, draft.id, change.content) if change.content is not None else draft.content,
+                context=_keep(desk, draft.id, context, "application/json") if context is not None else draft.context,
                 work=pinned or draft.work,
                 updated_ms=desk.now(),
             )
@@ -238,6 +243,25 @@ class Approval:
             _replace(desk, after, draft.version)
             desk.emit(DraftRejected(subject=draft.id, draft_version=after.version, reason=reason))
         return after
+
+    def erase(self, actor: Actor, some_id: str, *, reason: str) -> Draft:
+        """Erase the texts of a draft (or of the draft of an approved record), earlier ones included, for good.
+
+        Every proof goes on to hold: the log has commitments only. What was approved of it can not start any more.
+        """
+        require_human(actor.principal, "erase a text")
+        draft_id = with_prefix(checked(some_id, "a" if has_prefix(some_id, "a") else "d"), "d")
+        self._checked_text(reason, "the reason")
+        with self.open(actor) as desk:
+            draft = _draft(desk, draft_id)
+            request = (draft.generated or {}).get("request")
+            texts = [text.ref for text in (draft.prompt, draft.content, draft.context) if text is not None]
+            gone = desk.contents.erase(draft_id, [*texts, *([request] if isinstance(request, str) else [])])
+            if not gone:
+                raise NothingToErase(f"every text of {draft_id} has been erased already")
+            for at in range(0, len(gone), _MOST_REFS):
+                desk.emit(ContentErasedEvent(subject=draft_id, refs=gone[at : at + _MOST_REFS], reason=reason))
+            return _draft(desk, draft_id)
 
     def approve(
         self, actor: Actor, draft_id: str, *, seen_digest: str | None = None, expires_after_seconds: int | None = None
@@ -471,7 +495,7 @@ def _may(draft: Draft, after: DraftStatus) -> None:
 
 def _generated(desk: Desk, draft: Draft, generated: Generated) -> Draft:
     body = generated.request
-    request = desk.contents.put(commit(body.decode("utf-8"), "application/json")) if body is not None else None
+    request = _keep(desk, draft.id, body.decode("utf-8"), "application/json").ref if body is not None else None
     return replace(
         draft,
         version=draft.version + 1,
@@ -507,5 +531,5 @@ def _replace(desk: Desk, after: Draft, seen_version: int) -> None:
         raise DraftChanged(f"{after.id} was changed by somebody else at the same moment")
 
 
-def _keep(contents: ContentStore, body: str, media_type: str = "text/plain") -> Text:
-    return Text(contents.put(commit(body, media_type)), body)
+def _keep(desk: Desk, draft_id: str, body: str, media_type: str = "text/plain") -> Text:
+    return Text(desk.contents.put(commit(body, media_type), of=draft_id), body)

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from interlock.doors.api import ApiCall, Door, Here, Limit, Shown, house, needs, problems
+from interlock.evidence.keyring import Keyring
 from interlock.evidence.models import SignedHead
 from interlock.evidence.service import Evidence
 from interlock.kernel.clock import to_text
@@ -31,6 +33,9 @@ class _House(Protocol):
     @property
     def event_log(self) -> _Log: ...
 
+    @property
+    def keyring(self) -> Keyring: ...
+
 
 def _evidence(call: ApiCall) -> Evidence:
     return house(call, _House).evidence
@@ -46,6 +51,21 @@ class EventShown(Shown):
     correlation_id: str | None
     time: str
     payload: dict[str, Any]
+
+
+class KeyShown(Shown):
+    """A key, as the log tells of it."""
+
+    keyid: str
+    name: str
+    owner: str
+    purpose: Literal["log", "service", "human", "agent"]
+    role: str | None
+    vkey: str
+    from_index: int = Field(description="It signs entries from here on …")
+    until_index: int | None = Field(description="… and before here, once it is retired …")
+    revoked_from: int | None = Field(description="… and before here, once it is revoked.")
+    reason: str
 
 
 class HeadShown(Shown):
@@ -102,6 +122,13 @@ def sign_head(call: Here) -> dict[str, Any]:
     head = _evidence(call).head()
     call.wrote()
     return _shown(head)
+
+
+@door.get("/evidence/keys", response_model=list[KeyShown])
+@needs("actions")
+def list_keys(call: Here) -> list[dict[str, Any]]:
+    """List every key that the log told of, and the entries that each may sign."""
+    return [dict(key.to_json()) for key in house(call, _House).keyring.list()]
 
 
 @door.get("/evidence/entries/{index}/proof", responses=problems(404, 409), response_model=Proof)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,8 +54,18 @@ def named(body: bytes, media_type: str) -> Sealed:
 class ContentStore(Protocol):
     """Keeps bodies inside the transaction that is open."""
 
-    def put(self, sealed: Sealed) -> str:
-        """Keep a body; returns its reference. Keeping the same public body twice is one body."""
+    def put(self, sealed: Sealed, *, of: str | None = None) -> str:
+        """Keep a body; returns its reference. Keeping the same public body twice is one body.
+
+        `of` is the id of what the body belongs to, with which it is erased.
+        """
+        ...
+
+    def erase(self, of: str, refs: Sequence[str]) -> Sequence[str]:
+        """Erase salt and body of these, and of all that belongs to `of`; returns what was there and is gone.
+
+        What is public by nature (no salt) stays.
+        """
         ...
 
     def get(self, ref: str) -> bytes | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from interlock.evidence.errors import EnvelopeRejected
@@ -59,26 +60,53 @@ def seal(body: bytes, signers: Sequence[Signer]) -> bytes:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An envelope, read and not yet trusted."""
+
+    message: bytes
+    """What was signed."""
+    statement: Mapping[str, Json]
+    signatures: tuple[tuple[str, bytes], ...]
+    """Key id and signature, in the envelope's order."""
+
+    def signed_by(self, verifiers: Iterable[Verifier]) -> list[Verifier]:
+        """Return the keys out of these that signed, in the envelope's order.
+
+        A signature by a key that is not among them is ignored; a wrong one under a known key id, or the same key
+        twice, is `EnvelopeRejected`.
+        """
+        known: dict[str, list[Verifier]] = {}
+        for verifier in verifiers:
+            known.setdefault(verifier.key_id.hex(), []).append(verifier)
+        found: list[Verifier] = []
+        for keyid, signature in self.signatures:
+            named = known.get(keyid, [])
+            signed = [verifier for verifier in named if verifier.verify(self.message, signature)]
+            if named and not signed:
+                raise EnvelopeRejected(f"the signature by {named[0].name}+{keyid} does not fit the envelope")
+            if any(verifier in found for verifier in signed):
+                raise EnvelopeRejected(f"{signed[0].name}+{keyid} signed this envelope twice")
+            found += signed
+        return found
+
+
+def read_envelope(data: bytes) -> Envelope:
+    """Read an envelope's form and its statement; raises `EnvelopeRejected`. Whose signatures count is the caller's."""
+    body, signatures = _unwrap(data)
+    return Envelope(pae(PAYLOAD_TYPE, body), _read_statement(body), tuple(signatures))
+
+
 def open_envelope(data: bytes, verifiers: Iterable[Verifier]) -> tuple[dict[str, Json], tuple[str, ...]]:
     """Return the statement and the trusted keys that signed it, as `name+keyid` in the envelope's order.
 
     Signatures by unknown keys are ignored; a wrong one by a trusted key, or none by any, is `EnvelopeRejected`.
     """
-    body, signatures = _unwrap(data)
-    message = pae(PAYLOAD_TYPE, body)
-    known = tuple(verifiers)
-    verified: list[str] = []
-    for keyid, signature in signatures:
-        named = [verifier for verifier in known if verifier.key_id.hex() == keyid]
-        signed = [f"{verifier.name}+{keyid}" for verifier in named if verifier.verify(message, signature)]
-        if named and not signed:
-            raise EnvelopeRejected(f"the signature by {named[0].name}+{keyid} does not fit the envelope")
-        if not set(signed).isdisjoint(verified):
-            raise EnvelopeRejected(f"{signed[0]} signed this envelope twice")
-        verified += signed
-    if not verified:
+    envelope = read_envelope(data)
+    signed = envelope.signed_by(verifiers)
+    if not signed:
         raise EnvelopeRejected("no trusted key signed this envelope")
-    return _read_statement(body), tuple(verified)
+    return dict(envelope.statement), tuple(f"{verifier.name}+{verifier.key_id.hex()}" for verifier in signed)
 
 
 def _unwrap(data: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -127,7 +155,8 @@ def _is_subject(item: Json) -> bool:
 def _canonical_object(data: bytes, what: str) -> dict[str, Json]:
     try:
         found = cast("Json", parse(data))
-        check(found)
+        if not data.isascii():
+            check(found)  # only there can a key be beyond ASCII: canonical JSON escapes none
         same = canonical(found) == data
     except (ValueError, RecursionError) as error:
         raise EnvelopeRejected(f"the {what} is not JSON that we write: {error}") from None

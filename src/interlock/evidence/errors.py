@@ -16,7 +16,17 @@
     22    missing_file         FileMissing           a file to verify is not there
     23    proof_rejected       ProofRejected         a proof does not hold
     24    envelope_rejected    EnvelopeRejected      an attestation does not hold
+    25    key_not_allowed      KeyNotAllowed         a key signed what its purpose or role does not allow
+    26    key_revoked          KeyNoLongerValid      a key signed outside its window: too early, retired or revoked
+    27    attestation_mismatch AttestationMismatch   a statement is about something else: replayed
+    28    quorum_unmet         QuorumUnmet           too few witnesses cosigned the last head
+    29    consistency_rejected ConsistencyRejected   one head is not the beginning of another
+    30    mirror_drift         MirrorDrift           a log's two copies differ
+    31    report_mismatch      ReportMismatch        a report says what the log does not
+    32    state_mismatch       StateMismatch         the state is not what the log comes to
+    33    signature_policy     SignaturePolicyUnmet  the service signed where the principal had to
 
+The room itself tells no MirrorDrift, ReportMismatch and StateMismatch: these the replay of pipelines finds, above it.
 A note that is refused outside `verify_export` is a `NoteRejected` (exit 15, with a finer code). What concerns a caller
 and not the evidence (a missing key, a head that may not be signed) belongs to the kernel's families and exit codes.
 """
@@ -154,6 +164,70 @@ class EnvelopeRejected(EvidenceError):
     exit_code = 24
 
 
+class KeyNotAllowed(EvidenceError):
+    """The key's purpose or role does not allow what it signed."""
+
+    code = "key_not_allowed"
+    exit_code = 25
+
+
+class KeyNoLongerValid(EvidenceError):
+    """The key signed outside its window: before it was added, after it was retired, or after it was revoked."""
+
+    code = "key_revoked"
+    exit_code = 26
+
+
+class AttestationMismatch(EvidenceError):
+    """The signed statement is about something else than its entry."""
+
+    code = "attestation_mismatch"
+    exit_code = 27
+
+
+class QuorumUnmet(EvidenceError):
+    """Too few witnesses cosigned the last head."""
+
+    code = "quorum_unmet"
+    exit_code = 28
+    default_hint = "ask the witnesses (`interlock evidence witness request`) and add what they answer"
+
+
+class ConsistencyRejected(EvidenceError):
+    """One head is not the beginning of another."""
+
+    code = "consistency_rejected"
+    exit_code = 29
+
+
+class MirrorDrift(EvidenceError):
+    """The two copies of a log differ."""
+
+    code = "mirror_drift"
+    exit_code = 30
+
+
+class ReportMismatch(EvidenceError):
+    """The report says what the log does not."""
+
+    code = "report_mismatch"
+    exit_code = 31
+
+
+class StateMismatch(EvidenceError):
+    """The state is not what the log comes to."""
+
+    code = "state_mismatch"
+    exit_code = 32
+
+
+class SignaturePolicyUnmet(EvidenceError):
+    """The service signed on behalf of a principal whose own signature is demanded."""
+
+    code = "signature_policy"
+    exit_code = 33
+
+
 class NoteRejected(EvidenceError):
     """The signed note does not hold."""
 
@@ -207,6 +281,65 @@ class KeyMissing(NotFound):
     """There is no such key."""
 
     code = "key_missing"
+
+
+class KeyUnknown(NotFound):
+    """The log knows no such key."""
+
+    code = "key_unknown"
+    default_hint = "`interlock evidence keys list` shows what there is"
+
+
+class KeyEnded(Conflict):
+    """The key has been retired or revoked."""
+
+    code = "key_ended"
+
+
+class KeyNeeded(Conflict):
+    """Without this key nothing could be signed any more."""
+
+    code = "key_needed"
+    default_hint = "rotate it first: `interlock evidence keys rotate NAME`"
+
+
+class KeyNameInvalid(Invalid):
+    """This can not be a key's name, purpose or role."""
+
+    code = "key_name_invalid"
+
+
+class KeyRoleTaken(Conflict):
+    """The agent's key is for another role."""
+
+    code = "key_role_taken"
+    default_hint = "retire it first (`interlock evidence keys retire`); then the agent gets one for its new role"
+
+
+class PolicyMalformed(Invalid):
+    """This is not a witness policy."""
+
+    code = "policy_malformed"
+
+
+class CosignatureRejected(Conflict):
+    """No line of this answer is a cosignature, by a witness of the policy, over a head of this log."""
+
+    code = "cosignature_rejected"
+    default_hint = "look whether the policy names the witness's key, and whether it was asked about this log"
+
+
+class WitnessStateDamaged(Failed):
+    """The witness's state file can not be read, so nothing is cosigned."""
+
+    code = "witness_state_damaged"
+    default_hint = "restore it from a backup; a witness that forgets what it has cosigned is none"
+
+
+class RequestMalformed(Invalid):
+    """This is not a request to a witness, or not an answer of one."""
+
+    code = "request_malformed"
 
 
 class KeyExists(Conflict):

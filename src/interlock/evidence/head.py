@@ -46,9 +46,9 @@ def parse_body(text: str) -> TreeHead:
     return TreeHead(origin, int(size), root)
 
 
-def sign_head(head: TreeHead, signer: Signer) -> str:
+def sign_head(head: TreeHead, *signers: Signer) -> str:
     """Return the signed note of a head. Whether it may be signed is the caller's question (`Evidence.head`)."""
-    return sign(body(head), [signer])
+    return sign(body(head), signers)
 
 
 def open_head(note: str | bytes, verifiers: Iterable[Verifier]) -> TreeHead:

@@ -9,8 +9,9 @@ import errno
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from interlock.evidence import publish
 from interlock.evidence.errors import KeyExists, KeyMalformed, KeyMissing, KeyUnsafe
@@ -20,6 +21,7 @@ from interlock.kernel.errors import InterlockError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+Public = TypeVar("Public")
 _MAX_FILE = 64 * 1024
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
@@ -31,9 +33,18 @@ def create_key(path: Path, name: str) -> Signer:
 
     Raises `KeyExists` if either file is there, `KeyUnsafe` if the folder is open to others.
     """
+    return create_private(path, lambda private: Signer(name, private), lambda signer: signer.verifier().vkey())
+
+
+def create_private(path: Path, named: Callable[[Ed25519PrivateKey], Public], vkey: Callable[[Public], str]) -> Public:
+    """Make an Ed25519 key at `path`, and a `.vkey` beside it; `named` and `vkey` make its public half and that text.
+
+    Raises `KeyExists` if either file is there, `KeyUnsafe` if the folder is open to others.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - 30 ms, rarely needed
 
-    signer = Signer(name, Ed25519PrivateKey.generate())
+    private = Ed25519PrivateKey.generate()
+    made = named(private)
     public = path.with_suffix(".vkey")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_folder(path.parent, _OTHERS)
@@ -41,11 +52,11 @@ def create_key(path: Path, name: str) -> Signer:
         if os.path.lexists(taken):
             raise KeyExists(f"{taken} exists; a key is never overwritten", hint="use it, or choose another name")
     try:
-        publish.create(path, _to_pem(signer.private), mode=0o600)
-        _write_public(path, signer)
+        publish.create(path, _to_pem(private), mode=0o600)
+        publish.create(public, f"{vkey(made)}\n".encode(), mode=0o644)
     except FileExistsError as error:
         raise KeyExists(f"{error.filename2} was just made by another process") from None
-    return signer
+    return made
 
 
 def restore_public(path: Path, name: str) -> None:
@@ -58,6 +69,11 @@ def load_signer(path: Path, name: str) -> Signer:
 
     Raises `KeyMissing`, `KeyUnsafe` (others could read or swap it, or it is a link) or `KeyMalformed`.
     """
+    return Signer(name, load_private(path))
+
+
+def load_private(path: Path) -> Ed25519PrivateKey:
+    """Return the private key at `path`; raises as `load_signer` does."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - 30 ms that few commands need
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - same
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - same
@@ -68,7 +84,7 @@ def load_signer(path: Path, name: str) -> Signer:
         raise KeyMalformed(f"{path} is not an unencrypted private key in PEM", hint=_MAKE_ONE) from None
     if not isinstance(private, Ed25519PrivateKey):
         raise KeyMalformed(f"{path} holds a key of another kind than Ed25519", hint=_MAKE_ONE)
-    return Signer(name, private)
+    return private
 
 
 def load_verifiers(path: Path) -> tuple[Verifier, ...]:

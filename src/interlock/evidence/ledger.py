@@ -17,6 +17,7 @@ key is plain payload. Every line is a function of its index and leaf; reading de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from json.encoder import encode_basestring as quoted
@@ -42,6 +43,9 @@ MAX_LINE: Final = 3 * MAX_LEAF_BYTES + 1024
 """Bytes, newline included: payload and attestation stand there again, outside the event."""
 
 _OPENING: Final = '{"event":'
+_UNATTESTED: Final = re.compile(rb'"signed_operation":null,"timestamp":-?\d+}\n\Z')
+_TAIL: Final = 80
+"""Bytes in which the last two keys fit."""
 _EVENT_KEYS: Final = LoggedEvent.__required_keys__
 _LINE_KEYS: Final = frozenset(
     {"event", "index", "kind", "leaf_hash", "payload", "reference", "signed_operation", "timestamp"}
@@ -105,6 +109,13 @@ def read_line(line: bytes, expect_index: int) -> LedgerEntry:
     except (ValueError, TypeError, KeyError, RecursionError):
         pass  # whatever it was, the slow road tells it in words
     raise _explained(line, expect_index)
+
+
+def attested_event(line: bytes) -> LoggedEvent | None:
+    """Return the event of a line that `read_line` took, if it has an attestation."""
+    if _UNATTESTED.search(line, max(0, len(line) - _TAIL)):
+        return None
+    return cast("LoggedEvent", decode_at(line.decode(), len(_OPENING))[0])
 
 
 def _compose(index: int, event: LoggedEvent) -> _Made:

@@ -59,6 +59,15 @@ class SignedHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Cosignature:
+    """A witness's signature line for the head of a size."""
+
+    size: int
+    line: str
+    """Without its newline."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedNote:
     """A note of which at least one signature is by a trusted key, and none by a trusted key is wrong."""
 
@@ -79,6 +88,25 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attestations:
+    """How many signed statements a verification saw, by whose signature they bear."""
+
+    principal: int = 0
+    """The principal's own."""
+    on_behalf: int = 0
+    """The service's, on behalf of the principal that the statement names."""
+    log: int = 0
+    """The log's: changes of keys."""
+    unverified: int = 0
+    """By keys of which the log did not tell yet."""
+
+    @property
+    def verified(self) -> int:
+        """Return how many were seen to be signed by a key that may sign them."""
+        return self.principal + self.on_behalf + self.log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What a successful verification found."""
 
@@ -93,3 +121,8 @@ class Report:
     """Entries after it."""
     caveats: tuple[str, ...]
     """What this verification can not say, as sentences."""
+    attestations: Attestations = Attestations()
+    keys: int = 0
+    """How many keys the log told of."""
+    witnesses: tuple[str, ...] = ()
+    """The witnesses of the policy that cosigned the last head."""

@@ -11,6 +11,7 @@ import binascii
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +19,7 @@ from interlock.evidence.errors import KeyMalformed, NoteMalformed, NoteUntrusted
 from interlock.evidence.models import OpenedNote
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MAX_NOTE = 1_000_000
 """Bytes."""
@@ -50,10 +51,9 @@ class Verifier:
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Say whether `signature` (64 bytes) is this key's over `message`."""
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - 30 ms that only a signature needs
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - same
 
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+            _public(self.public).verify(signature, message)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -97,6 +97,13 @@ class Signer:
         return Verifier(self.name, self.private.public_key().public_bytes_raw())
 
 
+@lru_cache(maxsize=256)
+def _public(raw: bytes) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - see Verifier.verify
+
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
 def sign(text: str, signers: Sequence[Signer]) -> str:
     """Return the note that says `text`, signed by every signer in order.
 
@@ -137,6 +144,16 @@ def open_note(note: str | bytes, verifiers: Iterable[Verifier]) -> OpenedNote:
     return OpenedNote(text, tuple(verified), len(lines) - len(verified))
 
 
+def text_of(note: str | bytes) -> str:
+    """Return what a note says, whoever signed it; raises `NoteMalformed`."""
+    return _split(note)[0]
+
+
+def signatures_of(note: str | bytes) -> list[tuple[str, bytes]]:
+    """Return a note's signatures, unverified: name, and key id with what follows it."""
+    return _split(note)[1]
+
+
 def by_identity(verifiers: Iterable[Verifier]) -> Mapping[tuple[str, bytes], Verifier]:
     """Index verifiers by name and key id; raises `KeyMalformed` if two different keys share both."""
     known: dict[tuple[str, bytes], Verifier] = {}
@@ -164,13 +181,14 @@ def _split(note: str | bytes) -> tuple[str, list[tuple[str, bytes]]]:
     lines = tail[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NoteMalformed(f"a note with more than {MAX_SIGNATURES} signatures is not read")
-    return text + "\n", [_signature(line) for line in lines]
+    return text + "\n", [parse_signature(line) for line in lines]
 
 
-def _signature(line: str) -> tuple[str, bytes]:
+def parse_signature(line: str) -> tuple[str, bytes]:
+    """Read a signature line without its newline: name, and key id with signature; raises `NoteMalformed`."""
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
     blob = decode_base64(encoded)
-    if not line.startswith(_DASH) or not _is_name(name) or blob is None or len(blob) <= _ID_BYTES:
+    if not line.startswith(_DASH) or not is_name(name) or blob is None or len(blob) <= _ID_BYTES:
         raise NoteMalformed(f"not a signature line: {line[:200]!a}")
     return name, blob
 
@@ -194,7 +212,8 @@ def _check_text(text: str) -> bytes:
     return text.encode()
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Say whether a key may have this name."""
     return bool(name) and "+" not in name and not any(c.isspace() or c < " " for c in name) and _is_utf8(name)
 
 
@@ -207,5 +226,5 @@ def _is_utf8(text: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    if not _is_name(name):
+    if not is_name(name):
         raise KeyMalformed(f"a key's name is text without spaces, plus signs and control characters: {name[:200]!a}")

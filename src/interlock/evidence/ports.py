@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from interlock.evidence.models import SignedHead
+from interlock.evidence.models import Cosignature, LoggedEvent, SignedHead
 
 
 class LogReader(Protocol):
@@ -31,10 +31,26 @@ class LogReader(Protocol):
         """Return the head of the largest size, if one was ever signed."""
         ...
 
+    def key_events(self) -> Sequence[tuple[int, LoggedEvent]]:
+        """Return every change of keys with its leaf index, in order."""
+        ...
+
+    def envelope(self, ref: str) -> bytes | None:
+        """Return the envelope of an attestation by its digest (`sha256:<hex>`), or None where there is none."""
+        ...
+
+    def cosignatures(self) -> Sequence[Cosignature]:
+        """Return every cosignature ever added, by rising size."""
+        ...
+
 
 class HeadWriter(Protocol):
-    """Keeps signed heads."""
+    """Keeps signed heads, and what witnesses add to them."""
 
     def add_head(self, head: SignedHead) -> None:
         """Keep a head; the same head a second time changes nothing."""
+        ...
+
+    def add_cosignatures(self, cosignatures: Sequence[Cosignature]) -> None:
+        """Keep cosignatures; the same one a second time changes nothing."""
         ...

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
-    """Write `chunks` to `path`, in the place of what was there. Raises OSError; then nothing has changed."""
-    with _written_beside(path, chunks, mode) as fresh:
+def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, durable: bool = True) -> None:
+    """Write `chunks` to `path`, in the place of what was there. Raises OSError; then nothing has changed.
+
+    What is not `durable` may be lost, or empty, after a power cut: for many files that can be written again.
+    """
+    with _written_beside(path, chunks, mode, durable=durable) as fresh:
         fresh.replace(path)
 
 
@@ -25,7 +28,7 @@ def create(path: Path, data: bytes, *, mode: int) -> None:
 
 
 @contextmanager
-def _written_beside(path: Path, chunks: Iterable[bytes], mode: int) -> Generator[Path]:
+def _written_beside(path: Path, chunks: Iterable[bytes], mode: int, *, durable: bool = True) -> Generator[Path]:
     """Give a complete, synced temporary file in the same folder; afterwards it is gone, and the folder synced."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -33,11 +36,13 @@ def _written_beside(path: Path, chunks: Iterable[bytes], mode: int) -> Generator
         with os.fdopen(descriptor, "wb") as file:
             file.writelines(chunks)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         yield fresh
     finally:
         fresh.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

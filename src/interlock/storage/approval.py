@@ -18,7 +18,7 @@ class StoredContents:
 
     transaction: Transaction
 
-    def put(self, sealed: Sealed) -> str:
+    def put(self, sealed: Sealed, *, of: str | None = None) -> str:
         """Keep a body; returns its reference."""
         self.transaction.run(
             "content_put",
@@ -26,9 +26,16 @@ class StoredContents:
             salt=sealed.salt,
             body=sealed.body,
             media_type=sealed.media_type,
+            of=of,
             now=self.transaction.now(),
         )
         return sealed.ref
+
+    def erase(self, of: str, refs: Sequence[str]) -> Sequence[str]:
+        """Erase salt and body of these, and of all that belongs to `of`; returns what was there and is gone."""
+        named_so = {str(row["ref"]) for row in self.transaction.all("content_of", of=of)}
+        gone = [ref for ref in sorted(named_so | set(refs)) if self.transaction.run("content_erase", ref=ref)]
+        return tuple(gone)
 
     def get(self, ref: str) -> bytes | None:
         """Return a body, or None where it was erased or never kept."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interlock.evidence.models import SignedHead
+from interlock.evidence.models import Cosignature, LoggedEvent, SignedHead
 from interlock.evidence.tree import Frontier
 from interlock.storage.database import Database, Row, Transaction
 from interlock.storage.errors import DatabaseDamaged
@@ -61,6 +61,30 @@ class StoredLog:
             row = transaction.one("head_last")
         return _head(row) if row else None
 
+    def key_events(self) -> Sequence[tuple[int, LoggedEvent]]:
+        """Return every change of keys with its leaf index, in order."""
+        with self.database.read() as transaction:
+            return [(row["leaf_index"], json.loads(row["leaf"])) for row in transaction.all("key_events")]
+
+    def outcome_events(self) -> Sequence[tuple[int, bytes, LoggedEvent]]:
+        """Return every recorded outcome with its leaf index and leaf hash, in order."""
+        with self.database.read() as transaction:
+            rows = transaction.all("outcome_events")
+        return [(row["leaf_index"], bytes(row["leaf_hash"]), json.loads(row["leaf"])) for row in rows]
+
+    def envelope(self, ref: str) -> bytes | None:
+        """Return the envelope of an attestation; only what is public by nature lies under a plain digest."""
+        if not ref.startswith("sha256:"):
+            return None
+        with self.database.read() as transaction:
+            row = transaction.one("content_get", ref=ref)
+        return bytes(row["body"]) if row and row["body"] is not None else None
+
+    def cosignatures(self) -> Sequence[Cosignature]:
+        """Return every cosignature ever added, by rising size."""
+        with self.database.read() as transaction:
+            return [Cosignature(row["size"], row["line"]) for row in transaction.all("cosignature_list")]
+
     def events(self, start: int, limit: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """Return up to `limit` events from `start` on, each with its leaf index."""
         with self.database.read() as transaction:
@@ -77,6 +101,11 @@ class StoredHeads:
     def add_head(self, head: SignedHead) -> None:
         """Keep a head; the same head a second time changes nothing."""
         self.transaction.run("head_add", size=head.size, root=head.root.hex(), time_ms=head.at, note=head.note)
+
+    def add_cosignatures(self, cosignatures: Sequence[Cosignature]) -> None:
+        """Keep cosignatures; the same one a second time changes nothing."""
+        for each in cosignatures:
+            self.transaction.run("cosignature_add", size=each.size, line=each.line)
 
 
 def stored_frontier(transaction: Transaction) -> Frontier:

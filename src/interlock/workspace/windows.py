@@ -12,11 +12,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from interlock.access.models import Actor
 from interlock.approval.models import DraftStatus
@@ -24,12 +23,12 @@ from interlock.approval.service import Approval
 from interlock.approval.shown import show_approved, show_draft, show_plan
 from interlock.evidence import publish
 from interlock.evidence.head import render_head
-from interlock.evidence.ports import LogReader
 from interlock.kernel.events import Event
 from interlock.kernel.ids import has_prefix, with_prefix
 from interlock.queue import run_log
 from interlock.runs.service import Runs
-from interlock.workspace import ledger
+from interlock.workspace import attestations, ledger
+from interlock.workspace.attestations import EventLog
 from interlock.workspace.errors import WindowsBusy, WindowsUnreadable
 from interlock.workspace.events import WindowCompleted, WindowsRebuilt
 from interlock.workspace.layout import Layout
@@ -39,17 +38,9 @@ from interlock.workspace.run_loops import RunLoops
 _PATIENCE_SECONDS = 30.0
 _CATCHING_UP_SECONDS = 2.0
 _FOLDERS = ("drafts", "approved", "runs")
-_SHOWN = {"plan", "draft", "approval", "run"}
+_SHOWN = {"plan", "draft", "approval", "run", "content"}
 """Of what kinds of events the subjects have a JSON window."""
 _PAGE = 500
-
-
-class EventLog(LogReader, Protocol):
-    """The sealed log, with its events readable."""
-
-    def events(self, start: int, limit: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
-        """Return up to `limit` events from `start` on, each with its leaf index."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +56,8 @@ class Difference:
 class _Cursor:
     shown: int
     """Events before this leaf index are in the JSON windows."""
+    attested: int
+    """The envelopes of events before this leaf index, and what they say of keys, are beside the ledger."""
     ledger: ledger.Tail
 
 
@@ -89,10 +82,12 @@ class Windows:
                     actor, WindowCompleted(subject="storage/db/evidence/ledger.jsonl", entries=caught.tail.entries)
                 )
                 caught = ledger.catch_up(self._ledger, self.log, caught.tail)
+            attested = attestations.catch_up(self.layout.evidence, self.log, cursor.attested)
             differs = caught.differs or ledger.write_heads(self._heads, self.log)
+            attestations.write_cosignatures(self.layout.evidence, self.log)
             shown = self._show_since(cursor.shown)
             self._log_runs(cursor.shown)
-            after = _Cursor(shown, caught.tail)
+            after = _Cursor(shown, attested, caught.tail)
             if after != cursor:
                 self._store(after)
         return (differs,) if differs else ()
@@ -132,11 +127,15 @@ class Windows:
             for difference in replaced:
                 self._keep(difference.path, keep_as)
             renders = dict(self._all())
+            beside = dict(attestations.renders(self.layout.evidence, self.log, self.log.size()))
             for difference in replaced:
                 if difference.path in renders:
                     publish.replace(difference.path, [renders[difference.path](None)])
+                elif difference.path in beside:
+                    publish.replace(difference.path, [beside[difference.path]()])
             if any(difference.path == self._ledger for difference in replaced):
-                self._store(_Cursor(self._load().shown, ledger.rewrite(self._ledger, self.log)))
+                before = self._load()
+                self._store(_Cursor(before.shown, before.attested, ledger.rewrite(self._ledger, self.log)))
         self.catch_up(actor)
         return replaced
 
@@ -234,6 +233,8 @@ class Windows:
         """List every window that there should be, with what tells whether it says what it should."""
         for path, render in self._all():
             yield path, lambda path, render=render: (found := path.read_bytes()) == render(found)
+        for path, render in attestations.renders(self.layout.evidence, self.log, entries):
+            yield path, lambda path, render=render: path.read_bytes() == render()
         yield self._ledger, lambda path: ledger.is_whole(path, self.log, entries)
         heads = b"".join(render_head(head) for head in self.log.heads())
         yield self._heads, lambda path: path.read_bytes() == heads
@@ -259,15 +260,17 @@ class Windows:
         """Return where we left off. Without a cursor of this very log all is rendered again: slow, and right."""
         try:
             data = json.loads(self._cursor_file.read_bytes())
-            cursor = _Cursor(data["shown"], ledger.Tail(data["entries"], data["size_bytes"]))
+            tail = ledger.Tail(data["entries"], data["size_bytes"])
+            cursor = _Cursor(data["shown"], data.get("attested", 0), tail)
             known = range(self.log.size() + 1)
-            if cursor.shown in known and cursor.ledger.entries in known and data["last"] == self._last(cursor.shown):
+            reached = (cursor.shown, cursor.attested, tail.entries)
+            if all(each in known for each in reached) and data["last"] == self._last(cursor.shown):
                 return cursor
         except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             pass
         except OSError as error:
             raise WindowsUnreadable(f"{self._cursor_file} can not be read: {error.strerror}") from None
-        return _Cursor(0, ledger.Tail(0, 0))
+        return _Cursor(0, 0, ledger.Tail(0, 0))
 
     def _last(self, shown: int) -> str:
         """Name the last entry that is shown: a database from a backup may have another one in its place."""
@@ -277,6 +280,7 @@ class Windows:
     def _store(self, cursor: _Cursor) -> None:
         data = {
             "shown": cursor.shown,
+            "attested": cursor.attested,
             "last": self._last(cursor.shown),
             "entries": cursor.ledger.entries,
             "size_bytes": cursor.ledger.size_bytes,

@@ -1,6 +1,15 @@
 -- name: content_put
-INSERT INTO content (ref, salt, body, media_type, created_ms) VALUES (:ref, :salt, :body, :media_type, :now)
+INSERT INTO content (ref, salt, body, media_type, created_ms, belongs_to)
+VALUES (:ref, :salt, :body, :media_type, :now, :of)
 ON CONFLICT (ref) DO NOTHING;
+
+-- name: content_of
+SELECT ref FROM content WHERE belongs_to = :of;
+
+-- name: content_erase
+-- What has no salt is public by nature: an envelope, a patch.
+UPDATE content SET salt = NULL, body = NULL, erased_ms = :now
+WHERE ref = :ref AND salt IS NOT NULL AND body IS NOT NULL;
 
 -- name: content_get
 SELECT salt, body FROM content WHERE ref = :ref;
