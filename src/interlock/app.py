@@ -34,15 +34,21 @@ if TYPE_CHECKING:
     from interlock.alerts.ports import Desk as AlertDesk
     from interlock.alerts.service import Alerts
     from interlock.alerts.watcher import Alerter
+    from interlock.delivery import Delivery
     from interlock.engines.local import Worker
+    from interlock.evidence.content import Sealed
+    from interlock.evidence.directory import Key, KeyDirectory
     from interlock.evidence.errors import EvidenceError
-    from interlock.evidence.models import SignedHead
+    from interlock.evidence.keyring import Keyring
+    from interlock.evidence.models import Cosignature, SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
     from interlock.kernel.once import Noted, Once
     from interlock.loops.ports import Desk as LoopDesk
     from interlock.loops.service import Loops
     from interlock.loops.supervisor import Supervisor
+    from interlock.pipelines.deployments import Deployments
+    from interlock.pipelines.service import Pipelines
     from interlock.providers.configuration import Configuration
     from interlock.providers.models import ProviderType
     from interlock.providers.ports import Adapter
@@ -66,6 +72,11 @@ LOG_KEY, SERVICE_KEY = "log.key", "service.key"
 def human_key(name: str) -> str:
     """Return the name of the key file of a person who works on the command line."""
     return f"human-{name}.key"
+
+
+def agent_key(agent_id: str) -> str:
+    """Return the name of the key file of an agent with a role."""
+    return f"agent-{agent_id}.key"
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,7 @@ class Interlock:
     def stop_runs(self, actor: Actor, *, reason: str) -> list[str]:
         """Cancel every run that is under way; returns their ids."""
         from interlock.kernel.errors import Conflict
+        from interlock.pipelines.models import Status
         from interlock.runs.models import RunStatus
 
         tried: set[str] = set()
@@ -121,6 +133,10 @@ class Interlock:
                 with suppress(Conflict):  # it has ended by itself
                     self.runs.cancel(actor, run.id, reason=reason)
                     stopped.append(run.id)
+        for pipeline in self.pipelines.list(status=Status.RUNNING):
+            with suppress(Conflict):
+                self.pipelines.cancel(actor, pipeline.id, reason=reason)
+                stopped.append(pipeline.id)
         return stopped
 
     @cached_property
@@ -240,6 +256,40 @@ class Interlock:
         )
 
     @cached_property
+    def delivery(self) -> Delivery:
+        """Pipelines, deployments, and the files of seed 3 that follow them."""
+        from interlock.delivery import Delivery
+
+        return Delivery(
+            layout=self.layout,
+            settings=self.settings,
+            database=self.database,
+            new_ulid=self.new_ulid,
+            log=self.event_log,
+            attest=self.attest,
+            agent_key=self.agent_key,
+            keys=self._key_directory,
+            catch_up=lambda actor: _log_all(self.catch_up(actor)),
+            sign_head=self._sign_head,
+            tell=self.tell,
+        )
+
+    def _sign_head(self) -> None:
+        """Sign the log; in a workspace whose log key is kept elsewhere, somebody else does."""
+        if (self.layout.keys / LOG_KEY).exists():
+            self.evidence.head()
+
+    @property
+    def pipelines(self) -> Pipelines:
+        """Definitions and runs of pipelines."""
+        return self.delivery.pipelines
+
+    @property
+    def deployments(self) -> Deployments:
+        """Versions on their way into environments."""
+        return self.delivery.deployments
+
+    @cached_property
     def providers(self) -> Providers:
         """The models that write the content of drafts."""
         from interlock.providers.service import Providers
@@ -331,7 +381,7 @@ class Interlock:
 
         return list(Archive(self.layout, self.runs).purge(actor, self.now() - older_than_ms))
 
-    @cached_property
+    @property
     def evidence(self) -> Evidence:
         """The sealed log; without the log's private key it can be read and not signed."""
         from interlock.evidence.keys import load_verifiers
@@ -345,8 +395,38 @@ class Interlock:
             verifiers=load_verifiers(self.layout.evidence / "log.vkey"),
             now=self.now,
             origin=log.origin(),
-            sign=self._log_signer,
+            sign=self.keyring.log_signers,
         )
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The keys that sign, and what the log says of them."""
+        from interlock.evidence.keyring import Keyring
+
+        return Keyring(
+            folder=self.layout.keys,
+            roots=self.layout.evidence / "log.vkey",
+            origin=self.event_log.origin(),
+            directory=self._key_directory,
+            tell=self._tell_attested,
+        )
+
+    def agent_key(self, actor: Actor, agent_id: str, role: str) -> Key:
+        """Return the key of an agent with a role (planner, operator, verifier); made and logged where it is missing."""
+        return self.keyring.ensure_agent(actor, agent_id, role)
+
+    def _key_directory(self) -> KeyDirectory:
+        from interlock.evidence.directory import folded
+
+        self.database.seal()  # whoever has just told of a key is to find it
+        return folded(self.event_log.key_events())
+
+    def _tell_attested(self, actor: Actor, event: Event, envelope: Sealed) -> None:
+        from interlock.storage.approval import StoredContents
+
+        with self.database.write(actor, calming=event.calming) as transaction:
+            StoredContents(transaction).put(envelope)
+            transaction.emit(event)
 
     @cached_property
     def event_log(self) -> StoredLog:
@@ -379,10 +459,11 @@ class Interlock:
         journal = self._journal(actor)
         journal.complete_all()
         waiting = self._provider_configuration.complete(actor)
-        differs = [
-            f"{each}; see `interlock windows verify` and `interlock evidence verify`"
-            for each in self.windows.catch_up(actor)
-        ]
+        size = self.event_log.size()
+        found = (*self.windows.catch_up(actor), *self.delivery.windows.catch_up(actor))
+        if self.event_log.size() > size:  # what was completed was told, and that is an entry of the ledger, too
+            self.windows.catch_up(actor)
+        differs = [f"{each}; see `interlock windows verify` and `interlock evidence verify`" for each in found]
         return (*journal.warnings, *waiting, *differs, *self._queue_windows.catch_up())
 
     @cached_property
@@ -537,10 +618,9 @@ class Interlock:
         return load_signer(self.layout.keys / LOG_KEY, self.evidence.origin)
 
     def _sign(self, actor: Actor) -> None:
-        """Sign the log and show the head; in a workspace whose log key is kept elsewhere, somebody else does."""
-        if (self.layout.keys / LOG_KEY).exists():
-            self.evidence.head()
-            _log_all(self.windows.catch_up(actor))
+        """Sign the log and show the head."""
+        self._sign_head()
+        _log_all(self.windows.catch_up(actor))
 
     @cached_property
     def _mirrors(self) -> Mirrors:
@@ -584,8 +664,10 @@ class Interlock:
         )
 
     def _signing_key(self, principal: Principal) -> tuple[str, str]:
-        if principal.kind is PrincipalKind.HUMAN and (self.layout.keys / human_key(principal.name)).exists():
-            return human_key(principal.name), "principal"
+        if principal.kind is not PrincipalKind.SERVICE:
+            own = human_key(principal.name) if principal.kind is PrincipalKind.HUMAN else agent_key(principal.name)
+            if (self.layout.keys / own).exists():
+                return own, "principal"
         return SERVICE_KEY, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
 
     # --- transactions -------------------------------------------------------------------------------------------------
@@ -704,6 +786,13 @@ class _Heads:
         with self.database.write(keeper, calming=True) as transaction:
             StoredHeads(transaction).add_head(head)
 
+    def add_cosignatures(self, cosignatures: Sequence[Cosignature]) -> None:
+        from interlock.storage.evidence import StoredHeads
+
+        keeper = Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))
+        with self.database.write(keeper, calming=True) as transaction:
+            StoredHeads(transaction).add_cosignatures(cosignatures)
+
 
 def create_workspace(
     root: Path, actor: Actor, *, database_url: str, replace: bool, warn: Callable[[str], None] = lambda _: None
@@ -713,11 +802,13 @@ def create_workspace(
     The database comes before the settings that name it, so that a mistyped address can be put right.
     """
     from interlock.storage.evidence import StoredLog
+    from interlock.workspace.devops_scripts import make_devops_scripts
     from interlock.workspace.events import WorkspaceCreated
     from interlock.workspace.loop_scripts import make_loop_scripts
     from interlock.workspace.orchestrator import link_database, make_entry_point, make_queue, take_over_database
     from interlock.workspace.preflight import make_server_entry
     from interlock.workspace.service import backed_up, make_files, make_folders, make_keys
+    from interlock.workspace.skeleton import make_skeleton
     from interlock.workspace.windows import only_writer
 
     settings = for_init(root, database_url, replacing=replace)
@@ -733,6 +824,8 @@ def create_workspace(
         made += make_files(layout, named)
         made += [make_entry_point(layout), make_queue(layout), *make_server_entry(layout)]
         made += make_loop_scripts(layout, replace=replace)
+        made += make_devops_scripts(layout, replace=replace)
+        made += make_skeleton(layout)
         if not settings.database.url:
             made += link_database(layout)
         house = Interlock.at(root)
@@ -743,8 +836,11 @@ def create_workspace(
                 house.tell(actor, WorkspaceCreated(subject="workspace", origin=log.origin()))
             if house.approval.plan().version == 0:
                 house.approval.set_plan(actor, EMPTY_PLAN)
+            house.keyring.complete(actor)
+            if actor.principal.kind is PrincipalKind.HUMAN:
+                house.delivery.accept_shipped(actor)
     with closing(house.database):
-        for sentence in house.windows.catch_up(actor):
+        for sentence in house.catch_up(actor):
             warn(sentence)
     return made
 
@@ -778,8 +874,26 @@ def _make_database(layout: Layout, settings: Settings) -> list[Made]:
                 f"{ledger} is of a log whose database is gone",
                 hint="restore the database from a backup, or move the ledger's folder away to begin a new log",
             )
+        _check_own_log(layout, database)
         fresh = database.create(f"interlock.local/{UlidSource()().lower()}")
     return [] if settings.database.url else [Made(layout.database, "created" if fresh else "kept")]
+
+
+def _check_own_log(layout: Layout, database: Database) -> None:
+    """Refuse the database of another workspace: a key of our own would stand in a log that does not know it."""
+    from interlock.storage.errors import DatabaseMissing
+    from interlock.storage.evidence import StoredLog
+    from interlock.workspace.errors import WorkspaceInvalid
+
+    key = layout.keys / LOG_KEY
+    if any(each.exists() for each in (key, key.with_suffix(".vkey"), layout.evidence / "log.vkey")):
+        return
+    with suppress(DatabaseMissing):
+        if StoredLog(database).size() > 0:
+            raise WorkspaceInvalid(
+                "the database has the log of another workspace",
+                hint="name another one; for one workspace on two machines copy the settings and keys of the first",
+            )
 
 
 def _adapters() -> Mapping[ProviderType, Callable[[], Adapter]]:

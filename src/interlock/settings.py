@@ -20,6 +20,7 @@ from interlock.approval.models import Limits, Work
 from interlock.approval.options import ApprovalOptions
 from interlock.kernel.errors import Invalid
 from interlock.kernel.words import split_command
+from interlock.pipelines.options import PipelineOptions
 from interlock.providers.options import ProviderOptions
 from interlock.queue.options import QueueOptions
 from interlock.runs.options import Namespaces
@@ -156,6 +157,7 @@ class Settings:
     windows: WindowSettings = field(default_factory=WindowSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     providers: ProviderOptions = field(default_factory=ProviderOptions)
+    pipelines: PipelineOptions = field(default_factory=PipelineOptions)
 
     def approval_options(self) -> ApprovalOptions:
         """Return what the approval room wants to know."""

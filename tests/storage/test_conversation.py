@@ -237,7 +237,7 @@ def test_values_come_back_as_they_were_given(postgres: PostgresDatabase) -> None
     given = "100% of 'quoted' \"words\" \\ :now $1 \u2713 \U0001f600\n"
     with postgres.write(ALICE) as transaction:
         pause(transaction, given)
-        transaction.run("content_put", ref="r", salt=bytes(range(256)), body=b"", media_type="", now=-1)
+        transaction.run("content_put", ref="r", salt=bytes(range(256)), body=b"", media_type="", of=None, now=-1)
     with postgres.read() as transaction:
         for _ in range(MORE_THAN_IT_TAKES_TO_PREPARE):
             assert transaction.all("pause_get") == [

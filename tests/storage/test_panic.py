@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from interlock.access.errors import Frozen, HumanNeeded, NotFrozen, ReasonBlank, RoleNeeded
 from interlock.access.models import Actor, NewToken, Panic, Principal, PrincipalKind, Role
@@ -26,6 +27,10 @@ from interlock.access.service import Access
 from interlock.app import Interlock
 from interlock.approval.models import Work
 from interlock.approval.service import Approval, Change, Generated
+from interlock.evidence.cosignature import WitnessSigner
+from interlock.evidence.keyring import Keyring
+from interlock.evidence.note import text_of
+from interlock.evidence.policy import Policy, parse_policy
 from interlock.evidence.service import Evidence
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
@@ -196,6 +201,18 @@ def _torn(scene: Scene) -> Scene:
     return scene
 
 
+def _cosigned(scene: Scene) -> tuple[str, Policy]:
+    body = text_of(scene.house.evidence.head().note)
+    witness = WitnessSigner("w", Ed25519PrivateKey.generate())
+    return witness.cosign(body, 1) + "\n", parse_policy(f"witness w {witness.public().vkey()}\nquorum w\n".encode())
+
+
+def _keyed(scene: Scene) -> Scene:
+    if not any(key.name == "agent-PlanAgent" and not key.ended for key in scene.house.keyring.list()):
+        scene.house.keyring.ensure_agent(WORKER, "PlanAgent", "planner")
+    return scene
+
+
 FROZEN: Mapping[type, Mapping[str, Deed]] = {
     Approval: {
         "create": lambda s: s.house.approval.create(ALICE, "x"),
@@ -206,6 +223,7 @@ FROZEN: Mapping[type, Mapping[str, Deed]] = {
         "reject": lambda s: s.house.approval.reject(ALICE, s.draft.id),
         "approve": lambda s: s.house.approval.approve(BOB, s.draft.id),
         "revoke": lambda s: s.house.approval.revoke(ALICE, s.approved.id),
+        "erase": lambda s: s.house.approval.erase(ALICE, s.draft.id, reason="asked for"),
         "set_plan": lambda s: s.house.approval.set_plan(ALICE, s.house.approval.plan().body),
     },
     Runs: {
@@ -242,6 +260,13 @@ FROZEN: Mapping[type, Mapping[str, Deed]] = {
     },
     Windows: {"rebuild": lambda s: s.house.windows.rebuild(ALICE, "kept")},
     Evidence: {},
+    Keyring: {
+        "complete": lambda s: s.house.keyring.complete(ALICE),
+        "add": lambda s: s.house.keyring.add(ALICE, "human", "bob"),
+        "ensure_agent": lambda s: s.house.keyring.ensure_agent(WORKER, "PlanAgent", "planner"),
+        "rotate": lambda s: s.house.keyring.rotate(ALICE, "service"),
+        "announce": lambda s: s.house.keyring.announce(ALICE, "service", role=None, from_index=0, reason="r"),
+    },
     Results: {
         "apply": lambda s: s.house.results.apply(ALICE, s.errored.run.id, repository=None, into_tree=False),
     },
@@ -303,7 +328,14 @@ CALMING: Mapping[type, Mapping[str, Made]] = {
         "release_panic": _with(lambda s: s, lambda s, _: s.release()),
     },
     Windows: {"catch_up": _with(_torn, lambda s, _: s.house.windows.catch_up(ALICE))},
-    Evidence: {"head": _with(lambda s: s, lambda s, _: s.house.evidence.head())},
+    Evidence: {
+        "head": _with(lambda s: s, lambda s, _: s.house.evidence.head()),
+        "add_cosignatures": _with(_cosigned, lambda s, given: s.house.evidence.add_cosignatures(*given)),
+    },
+    Keyring: {
+        "retire": _with(_keyed, lambda s, _: s.house.keyring.retire(ALICE, "agent-PlanAgent")),
+        "revoke": _with(_keyed, lambda s, _: s.house.keyring.revoke(ALICE, "agent-PlanAgent", reason="lost")),
+    },
     Results: {},
     Providers: {},
 }
@@ -319,7 +351,8 @@ READING: Mapping[type, set[str]] = {
     MarkdownQueue: {"warnings", "rows", "row"},
     Access: {"list", "get", "identify", "known", "session", "panic"},
     Windows: {"differences", "held_still"},
-    Evidence: {"prove", "export"},
+    Evidence: {"prove", "consistency", "witness_request", "export"},
+    Keyring: {"list", "log_signers"},
     Results: set(),
     Providers: {"show", "health"},
 }

@@ -11,6 +11,14 @@ import pytest
 
 from tests.cli.door import WITHOUT_PRIVILEGES, Door, call, closed, files, python, said
 
+BEGUN = [
+    *("workspace.created", "plan.set"),
+    *["key.added"] * 3,  # the log's, the service's, the person's
+    *["role.changed"] * 3,
+    *["key.added"] * 3,  # the roles' agents'
+    *["pipeline.definition_accepted"] * 3,  # two pipelines, one way to deploy
+]
+
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
@@ -24,7 +32,7 @@ def test_a_workspace_has_what_its_operator_expects(ask: Door) -> None:
     windows = [f".orch_data/ops/{name}" for name in ("drafts", "approved", "runs", "plan.json", "provider.json")]
     evidence = [f"storage/db/evidence/{name}" for name in ("ledger.jsonl", "heads.jsonl", "log.vkey")]
     assert {"interlock.toml", ".interlock/.gitignore", *keys, *windows, *evidence} <= there
-    assert [event["kind"] for event in ask.json("evidence", "list")] == ["workspace.created", "plan.set"]
+    assert [event["kind"] for event in ask.json("evidence", "list")] == BEGUN
 
 
 def test_what_is_secret_is_its_owner_s_alone_whatever_the_umask(tmp_path: Path) -> None:
@@ -145,7 +153,7 @@ def test_a_part_that_can_not_be_written_is_named_and_the_next_init_completes_it(
         assert answered.code in {1, 2, 4}
     assert said(ask.capture, "init", str(target)).code == 0
     kinds = [event["kind"] for event in Door(target, ask.capture).json("evidence", "list")]
-    assert kinds == ["workspace.created", "plan.set"]
+    assert kinds == BEGUN
     assert Door(target, ask.capture)("evidence", "head").code == 0
     assert Door(target, ask.capture)("evidence", "verify").code == 0
 
@@ -277,7 +285,7 @@ def test_an_init_that_was_killed_is_completed_by_the_next(
     assert done.returncode == 9, done.stderr
     assert said(capsys, "init", str(tmp_path / "new")).code == 0
     ask = Door(tmp_path / "new", capsys)
-    assert [event["kind"] for event in ask.json("evidence", "list")] == ["workspace.created", "plan.set"]
+    assert [event["kind"] for event in ask.json("evidence", "list")] == BEGUN
     ask.approved()
     assert ask("evidence", "head").code == 0
     assert ask("evidence", "verify").code == 0
@@ -290,6 +298,6 @@ def test_two_inits_at_the_same_moment_make_one_workspace(tmp_path: Path, capsys:
         both = call("init", name, at=tmp_path, prefix=twice)
         assert (both.code, both.err) == (0, "")
         ask = Door(tmp_path / name, capsys)
-        assert [event["kind"] for event in ask.json("evidence", "list")] == ["workspace.created", "plan.set"]
+        assert [event["kind"] for event in ask.json("evidence", "list")] == BEGUN
         assert ask("evidence", "head").code == 0
         assert ask("evidence", "verify").code == 0

@@ -111,7 +111,7 @@ def test_a_disowned_window_owns_its_rows_again(ask: Door, window: Path) -> None:
 
 def test_several_queues_can_follow_wherever_they_lie(ask: Door, tmp_path: Path) -> None:
     outside, inside = tmp_path / "outside.md", ask.root / "docs" / "QUEUE.md"
-    inside.parent.mkdir()
+    inside.parent.mkdir(exist_ok=True)
     for path in (outside, inside):
         path.write_bytes(document([]))
         assert ask("queue", "render", "--own", "--queue", str(path)).code == 0

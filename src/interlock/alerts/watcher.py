@@ -63,6 +63,9 @@ OPENS: Final[Mapping[str, Telling]] = {
     "run.failed": Telling("run_failed", "warning"),
     "draft.generation_failed": Telling("generation_failed", "warning"),
     "panic.raised": Telling("panic_raised", "critical"),
+    "pipeline.execution_failed": Telling("pipeline_failed", "warning"),
+    "pipeline.checkpoint_refused": Telling("checkpoint_refused", "warning"),
+    "deployment.health_failed": Telling("deployment_unhealthy", "critical"),
 }
 ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "run.retried": ("run_failed",),
@@ -70,6 +73,10 @@ ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "draft.generated": ("generation_failed",),
     "draft.rejected": ("generation_failed",),
     "panic.released": ("panic_raised",),
+    "pipeline.execution_started": ("pipeline_failed",),
+    "pipeline.execution_completed": ("pipeline_failed", "checkpoint_refused"),
+    "deployment.health_passed": ("deployment_unhealthy",),
+    "deployment.rolled_back": ("deployment_unhealthy",),
 }
 """Which alerts of the same subject an event ends."""
 

@@ -1,0 +1,66 @@
+"""The published schemas of what is signed, held against what is really signed."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from interlock.evidence.predicates import AGENT_RUN, APPROVAL, KEY_CHANGE
+from tests.cli.door import Door
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+NAMED = {APPROVAL: "approval-v1", AGENT_RUN: "agent-run-v1", KEY_CHANGE: "key-change-v1"}
+
+
+def schema(name: str) -> Any:  # noqa: ANN401 - JSON of any shape
+    return json.loads((SCHEMAS / f"{name}.schema.json").read_bytes())
+
+
+def statements(root: Path) -> list[Any]:
+    found = sorted((root / "storage" / "db" / "evidence" / "envelopes").iterdir())
+    return [json.loads(b64decode(json.loads(path.read_bytes())["payload"])) for path in found]
+
+
+def without(data: Any, path: list[str]) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Return a copy that lacks one key."""
+    copy = json.loads(json.dumps(data))
+    inner = copy
+    for step in path[:-1]:
+        inner = inner[step]
+    del inner[path[-1]]
+    return copy
+
+
+@pytest.mark.parametrize("name", sorted(NAMED.values()))
+def test_a_schema_is_one_of_draft_2020_12(name: str) -> None:
+    assert schema(name)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema_rs.meta.validate(schema(name))
+
+
+def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Door) -> None:
+    for command in ("true", "false"):
+        approved = ask.approved("--command", command, "--check", "true")
+        ask.json("run", "create", approved)
+        assert ask("worker", "--once").code in {0, 1}
+    ask.approved()
+    for verb in (["rotate", "service"], ["add", "bob", "--purpose", "human"], ["retire", "human-bob"]):
+        assert ask("evidence", "keys", *verb).code == 0
+    assert ask("evidence", "keys", "revoke", "human-bob", "--reason", "lost", "--from", "3").code == 0
+    seen: set[str] = set()
+    for statement in statements(ask.root):
+        kind = statement["predicateType"]
+        if kind not in NAMED:  # pipelines publish their own
+            continue
+        seen.add(kind)
+        check = jsonschema_rs.Draft202012Validator(schema(NAMED[kind]))
+        check.validate(statement)
+        for path in (["predicate", "principal"], ["predicate", "signed_by"], ["subject"]):
+            assert not check.is_valid(without(statement, path))
+        assert not check.is_valid({**statement, "predicateType": "urn:other"})
+        assert not check.is_valid({**statement, "predicate": {**statement["predicate"], "more": 1}})
+    assert seen == set(NAMED)
