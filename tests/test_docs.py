@@ -54,7 +54,7 @@ def test_every_exit_code_of_verification_is_documented() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE)))
     real = {kind.exit_code for kind in below(evidence_errors.EvidenceError)}
     assert documented <= real
-    assert documented == {code for code in real if 10 <= code <= 22}
+    assert documented == {code for code in real if code >= 10}
 
 
 def test_every_command_is_in_the_manual_and_has_help() -> None:
@@ -78,12 +78,13 @@ def test_an_error_has_a_sentence_and_a_code_of_its_own() -> None:
 
 def test_an_event_is_told_in_the_past_tense_and_once() -> None:
     every_module()
-    kinds = [kind for kind in below(Event) if hasattr(kind, "kind")]
+    kinds = [kind for kind in below(Event) if "kind" in vars(kind)]  # a subclass may say more of the same fact
     names = [kind.kind for kind in kinds]
     assert len(set(names)) == len(names)
     for kind in kinds:
         assert is_dataclass(kind)
-        assert re.fullmatch(r"[a-z]+\.[a-z_]+", kind.kind), kind
+        assert re.fullmatch(r"[a-z_]+\.(state\.)?[a-z_]+", kind.kind), kind
+        assert ".state." not in kind.kind or kind.kind.startswith(("pipeline.", "deployment.")), "only the seed's"
 
 
 def test_every_room_has_a_sign_on_its_door() -> None:

@@ -57,6 +57,10 @@ class Said:
             assert word in line, self
 
 
+FRESH = 14
+"""Entries of a log that `init` has begun."""
+
+
 @dataclass(frozen=True)
 class Door:
     """The command line of one workspace, called in this process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -9,7 +10,8 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -22,17 +24,20 @@ from interlock.alerts.idle import Order
 from interlock.app import Interlock
 from interlock.kernel.clock import system_clock
 from interlock.loops import files
+from interlock.pipelines.models import Status
 from interlock.providers.models import ProviderType
 from interlock.workspace.layout import Layout
 from tests.alerts.receiver import receiving
-from tests.cli.door import Door, call, commands, said
+from tests.cli.door import FRESH, Door, call, commands, said
 from tests.cli.lived import ME, Lived
 from tests.providers.model_server import model_server, write
 
 _OPEN = ExitStack()
+atexit.register(_OPEN.close)
 LISTS = {
     ("draft", "list"),
     ("approved", "list"),
+    ("evidence", "keys"),
     ("run", "list"),
     ("queue", "list"),
     ("queue", "limit"),
@@ -45,6 +50,12 @@ LISTS = {
     ("loop", "list"),
     ("loop", "watches"),
     ("alert", "list"),
+    ("pipeline", "list"),
+    ("pipeline", "roles"),
+    ("pipeline", "runs"),
+    ("pipeline", "log"),
+    ("deployment", "list"),
+    ("deployment", "definitions"),
 }
 
 
@@ -103,6 +114,66 @@ def _unresolved(lived: Lived) -> list[str]:
     return words
 
 
+def _first_head(lived: Lived) -> str:
+    heads = lived.root / "storage" / "db" / "evidence" / "heads.jsonl"
+    return str(json.loads(heads.read_bytes().splitlines()[0])["size"])
+
+
+def _consistency(lived: Lived) -> str:
+    proof = lived.outside / "consistency"
+    proof.write_text(Interlock.at(lived.root).evidence.consistency(int(_first_head(lived))))
+    return str(proof)
+
+
+HEAL, REPORTS = "agent-self-heal", "workspace-reports"
+REVIEW = "build_output/planner_review.json"
+
+
+def _piped(lived: Lived) -> str:
+    """Carry a pipeline out; returns the run."""
+    house = Interlock.at(lived.root)
+    run = house.pipelines.create(ME, HEAL)
+    assert house.delivery.runner().run(run.id).status is Status.SUCCESS
+    house.close()
+    return run.id
+
+
+def _asked(lived: Lived) -> str:
+    """Ask for a run that nobody carries out yet."""
+    house = Interlock.at(lived.root)
+    run = house.pipelines.create(ME, HEAL)
+    house.close()
+    return run.id
+
+
+def _deployed(lived: Lived) -> str:
+    """Bring a version into an environment, behind a run of a pipeline."""
+    run = _piped(lived)
+    house = Interlock.at(lived.root)
+    made = house.deployments.create(ME, REPORTS, environment="staging", version="1.0", pipeline_id=run)
+    house.close()
+    return made.id
+
+
+class _Cut(BaseException):
+    """The end of a process in the middle of what it does."""
+
+
+def _cut_off(lived: Lived) -> str:
+    """Leave a deployment behind in its first step."""
+
+    def cut(where: str) -> None:
+        if where.endswith(".begun") or "step" in where:
+            raise _Cut
+
+    house = Interlock.at(lived.root)
+    with suppress(_Cut):
+        replace(house.deployments, probe=cut).create(ME, REPORTS, environment="staging", version="1.0")
+    found = house.deployments.list()[0]
+    house.close()
+    return found.id
+
+
 CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("init",): lambda lived: [str(lived.root)],
     ("plan", "show"): lambda _: [],
@@ -114,9 +185,11 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("draft", "edit"): lambda lived: [lived["to edit"], "--prompt", "sweep well"],
     ("draft", "approve"): lambda lived: [lived["to approve"]],
     ("draft", "reject"): lambda lived: [lived["to reject"]],
+    ("draft", "erase"): lambda lived: [lived["to edit"], "--reason", "asked for"],
     ("approved", "list"): lambda _: [],
     ("approved", "show"): lambda lived: [lived["done: approved"]],
     ("approved", "revoke"): lambda lived: [lived["to revoke"]],
+    ("approved", "erase"): lambda lived: [lived["to revoke"], "--reason", "asked for"],
     ("provider", "show"): lambda _: [],
     ("provider", "set"): lambda _: ["--name", "spare", "--type", "gemini", "--model", "gemini-x"],
     ("provider", "check"): lambda _: [],
@@ -169,6 +242,10 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("evidence", "check"): lambda lived: [str(lived.outside / "proof"), str(lived.outside / "entry")],
     ("evidence", "export"): lambda lived: [str(lived.root / "exported")],
     ("evidence", "list"): lambda _: [],
+    ("evidence", "keys"): lambda _: ["list"],
+    ("evidence", "witness"): lambda lived: ["init", str(lived.root / "witness" / "w.key"), "--name", "w"],
+    ("evidence", "consistency"): lambda lived: [_first_head(lived)],
+    ("evidence", "check-consistency"): lambda lived: [_consistency(lived)],
     ("loop", "reconcile"): _looped,
     ("loop", "status"): _looped,
     ("loop", "snapshot"): _looped,
@@ -193,6 +270,27 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("loop", "watches"): lambda lived: _watch(lived)[:0].split(),
     ("loop", "watch"): lambda lived: ["--repo", str(lived.root)],
     ("loop", "unwatch"): lambda lived: [_watch(lived)],
+    ("evidence", "replay"): lambda lived: _piped(lived)[:0].split(),
+    ("evidence", "report"): lambda lived: [*_piped(lived)[:0].split(), "--verify"],
+    ("pipeline", "list"): lambda _: [],
+    ("pipeline", "show"): lambda _: [HEAL],
+    ("pipeline", "approve"): lambda _: [HEAL],
+    ("pipeline", "roles"): lambda _: [],
+    ("pipeline", "run"): lambda _: [HEAL],
+    ("pipeline", "runs"): lambda lived: _piped(lived)[:0].split(),
+    ("pipeline", "resume"): lambda lived: [_asked(lived)],
+    ("pipeline", "cancel"): lambda lived: [_asked(lived)],
+    ("pipeline", "log"): lambda lived: [_piped(lived)],
+    ("pipeline", "artefact"): lambda lived: ["get", _piped(lived), REVIEW, "--out", str(lived.outside / "review")],
+    ("deployment", "definitions"): lambda _: [],
+    ("deployment", "approve"): lambda _: [REPORTS],
+    ("deployment", "create"): lambda _: [REPORTS, "--environment", "staging", "--version", "1.0"],
+    ("deployment", "list"): lambda lived: _deployed(lived)[:0].split(),
+    ("deployment", "show"): lambda lived: [_deployed(lived)],
+    ("deployment", "monitor"): lambda lived: [_deployed(lived)],
+    ("deployment", "promote"): lambda lived: [_deployed(lived)],
+    ("deployment", "rollback"): lambda lived: [_deployed(lived), "--reason", "look"],
+    ("deployment", "resume"): lambda lived: [_cut_off(lived)],
     ("windows", "verify"): lambda _: [],
     ("windows", "rebuild"): lambda _: [],
 }
@@ -316,7 +414,7 @@ def test_a_malformed_correlation_id_is_refused(ask: Door) -> None:
     for bad in ("", "a b", "x" * 129, "é", "a\nb"):
         if bad:
             ask("draft", "create", "--prompt", "x", "--correlation-id", bad).refuses(2, "correlation id")
-    assert ask.log_size() == 2
+    assert ask.log_size() == FRESH
 
 
 def test_a_reason_that_an_operator_gives_stands_beside_the_code(every: Door, lived: Lived) -> None:

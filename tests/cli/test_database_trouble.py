@@ -16,7 +16,19 @@ import pytest
 from interlock.app import Interlock
 from interlock.storage.errors import DatabaseBusy
 from interlock.storage.sqlite import reading
-from tests.cli.door import PROGRAM, WITHOUT_PRIVILEGES, Door, call, call_all, closed, copy_of, environment, files, said
+from tests.cli.door import (
+    FRESH,
+    PROGRAM,
+    WITHOUT_PRIVILEGES,
+    Door,
+    call,
+    call_all,
+    closed,
+    copy_of,
+    environment,
+    files,
+    said,
+)
 from tests.cli.lived import ME, Lived
 from tests.conftest import until
 
@@ -289,7 +301,7 @@ def test_writers_and_a_reader_at_once_lose_nothing(ask: Door, tmp_path: Path) ->
     drafts = ask.json("draft", "list")
     assert {draft["prompt"] for draft in drafts} == {f"{name}-{number}" for name in "abcd" for number in range(5)}
     assert len({draft["id"] for draft in drafts}) == 20
-    assert [event["index"] for event in ask.json("evidence", "list")] == list(range(22))
+    assert [event["index"] for event in ask.json("evidence", "list")] == list(range(FRESH + 20))
     assert ask("windows", "verify").code == 0
     assert ask("evidence", "head").code == 0
     assert ask("evidence", "verify").code == 0
@@ -372,7 +384,7 @@ def disk(tmp_path: Path) -> Generator[Disk]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     yield Disk(folder, real=mounted.returncode == 0)
     if mounted.returncode == 0:
@@ -397,20 +409,20 @@ def test_a_full_disk_loses_nothing_and_is_told(ask: Door, disk: Disk, capsys: py
     assert small("windows", "verify").code == 0
     assert small("evidence", "head").code == 0
     assert small("evidence", "verify").code == 0
-    assert small.log_size() == 4
+    assert small.log_size() == FRESH + 2
     assert ask.root.exists()
 
 
 def test_a_file_that_may_not_grow_loses_nothing_and_is_told(ask: Door) -> None:
     ask.draft(prompt="before")
     limited = ("prlimit", f"--fsize={database(ask.root).stat().st_size + 60_000}")
-    (ask.root / "long").write_text("x" * 400_000)
+    (ask.root / "long").write_text("x" * 1_500_000)
     full = call("draft", "create", "--prompt-file", "long", at=ask.root, prefix=limited)
     full.refuses(1, "nothing was changed")
     assert [draft["prompt"] for draft in ask.json("draft", "list")] == ["before"]
     ask.draft(prompt="after")
     assert ask("windows", "verify").code == 0
-    assert ask.log_size() == 4
+    assert ask.log_size() == FRESH + 2
 
 
 def test_a_ledger_that_may_not_grow_is_completed_later(ask: Door) -> None:

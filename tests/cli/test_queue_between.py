@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interlock.queue import markdown
-from tests.cli.door import WITHOUT_PRIVILEGES, Door, call, closed
+from tests.cli.door import FRESH, WITHOUT_PRIVILEGES, Door, call, closed
 from tests.cli.stores import LINK, NAMES, QUEUE, QueueDoor, Store, document, row, seed_database, whole
 
 ROWS = [
@@ -74,7 +74,7 @@ def test_what_can_not_be_read_is_not_brought_in(ask: Door, tmp_path: Path, conte
     (tmp_path / "Q.md").write_bytes(content)
     ask("queue", "import", "--queue", str(tmp_path / "Q.md")).refuses(2, str(tmp_path / "Q.md"))
     ask("queue", "import", "--queue", str(tmp_path / "no.md")).refuses(3, str(tmp_path / "no.md"))
-    assert ask.log_size() == 2
+    assert ask.log_size() == FRESH
 
 
 def test_a_window_has_nothing_to_bring_in(ask: Door) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.door import Door, call, files
+from tests.cli.door import FRESH, Door, call, files
 from tests.cli.stores import LINK, QUEUE, QueueDoor, Store, row
 
 ADD = ("add", "--task", "t", "--success-criteria", "s")
@@ -62,7 +62,7 @@ def test_what_can_not_be_added_is_refused(queue: QueueDoor, words: list[str], co
 )
 def test_what_a_database_can_not_add_is_refused(ask: Door, words: list[str], told: str) -> None:
     ask("queue", *ADD, *words).refuses(2, told)
-    assert ask.log_size() == 2
+    assert ask.log_size() == FRESH
 
 
 def test_a_row_may_be_given_its_id_and_no_second_one_of_it(in_file: QueueDoor) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.door import WITHOUT_PRIVILEGES, Door, call, closed, files, git, make_repository
+from tests.cli.door import FRESH, WITHOUT_PRIVILEGES, Door, call, closed, files, git, make_repository
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_what_is_no_repository_is_told_apart(ask: Door, tmp_path: Path, reposito
     ask(*propose("a\0b")).refuses(2, "no path")
     ask(*propose(f"{repository}\n")).refuses(3, "does not exist")
     assert files(ask.root) == before
-    assert ask.log_size() == 2
+    assert ask.log_size() == FRESH
 
 
 @pytest.mark.parametrize("closed_part", ["repository", "repository/.git"])

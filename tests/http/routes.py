@@ -21,6 +21,9 @@ _IDS = {
     "silence_id": f"si_{NOBODY}",
     "sink_id": "nobody",
     "watch_id": f"w_{NOBODY}",
+    "pipeline_id": f"pipeline_{NOBODY}",
+    "deployment_id": f"deploy_{NOBODY}",
+    "name": "nobody",
     "index": "999999",
 }
 

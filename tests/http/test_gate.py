@@ -118,9 +118,15 @@ def test_what_only_humans_may_is_refused_to_every_other_admin(served: Served) ->
         ("PUT", "/ops/provider"): ("/ops/provider", {"active": "local_ollama"}),
         ("POST", "/ops/panic/release"): ("/ops/panic/release", {"reason": "calm again"}),
     }
+    erased = served.approved()
+    for_humans["POST", "/ops/drafts/{draft_id}/erase"] = (f"/ops/drafts/{served.draft()}/erase", {"reason": "asked"})
+    for_humans["POST", "/ops/approved/{approved_id}/erase"] = (f"/ops/approved/{erased}/erase", {"reason": "asked"})
     loop = served.run()
     for verb in ("acknowledge", "unfreeze"):
         for_humans["POST", f"/ops/loops/{{loop_id}}/{verb}"] = (f"/ops/loops/{loop}/{verb}", {})
+    pipelines = served.client().get("/ops/pipelines").json()
+    name, digest = pipelines[0]["id"], pipelines[0]["digest"]
+    for_humans["POST", "/ops/pipelines/{name}/accept"] = (f"/ops/pipelines/{name}/accept", {"digest": digest})
     assert {(way.method, way.template) for way in WAYS if way.for_humans} == for_humans.keys()
     served.client().put("/ops/panic", json={"reason": "look"})
     for (method, _), (path, body) in sorted(for_humans.items(), key=lambda each: "release" not in each[0][1]):

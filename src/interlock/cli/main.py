@@ -35,12 +35,16 @@ DOORS = {
     "queue": Door("interlock.queue.cli", "door", "what waits, who works on what; cancel, replan, retry"),
     "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
     "scheduler": Door("interlock.cli.scheduler", "door", "keep queue and log in order, beside workers elsewhere"),
+    "pipeline": Door(
+        "interlock.pipelines.cli", "door", "role agents' delivery, behind signed checkpoints; approve, run"
+    ),
+    "deployment": Door("interlock.pipelines.deployment_cli", "door", "versions and environments; promote, roll back"),
     "loop": Door("interlock.loops.cli", "door", "what is really true of agent loops; reconcile and steer them"),
     "alert": Door("interlock.alerts.cli", "door", "what people should hear of, and whether they have; silence, test"),
     "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
     "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
     "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
-    "evidence": Door("interlock.evidence.cli", "door", "verify, sign, prove and export what happened"),
+    "evidence": Door("interlock.workspace.cli", "evidence_door", "verify, sign, prove and export what happened"),
     "windows": Door("interlock.workspace.cli", "door", "hold the files against the database, or write them anew"),
 }
 
@@ -105,6 +109,7 @@ _FLAGS = {
     "--own",
     "--disown",
     "--drop-missing",
+    "--verify",
     "--no-api-key",
     "--fail-on-alert",
     "--help",

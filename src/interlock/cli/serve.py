@@ -37,7 +37,11 @@ def serve(
 
     settings = house.settings.server
     app, follower = plugged(house, ops=settings.ops and not no_ops)
-    beside = [] if api_only else [house.worker(concurrency=concurrency), house.supervisor(), house.alerter()]
+    beside = (
+        []
+        if api_only
+        else [house.worker(concurrency=concurrency), house.supervisor(), house.alerter(), house.delivery.carrier()]
+    )
     server = Server(app, Serving(host=host or settings.host, port=settings.port if port is None else port, ready=ready))
     with to_stderr():
         serve_on(server, beside, follower)

@@ -20,12 +20,15 @@ from interlock.http.live import Log, Tail
 from interlock.http.problems import install, problem
 from interlock.kernel.ids import UlidSource
 from interlock.loops import api as loops
+from interlock.pipelines import api as pipelines
 from interlock.providers import api as providers
 from interlock.queue import api as queue
 from interlock.runs import api as runs
 
 _OPS = "/ops"
-DOORS = tuple(each.door for each in (status, access, approval, providers, runs, queue, loops, alerts, evidence, live))
+DOORS = tuple(
+    each.door for each in (status, access, approval, providers, runs, queue, pipelines, loops, alerts, evidence, live)
+)
 """What is behind the gate: each of their routes says which role it needs."""
 ABOUT = """\
 Interlock holds every run of a coding agent behind a human approval of exactly what will run.

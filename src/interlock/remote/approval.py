@@ -15,7 +15,7 @@ from interlock.evidence.content import Text
 from interlock.kernel.canonical import JsonObject, canonical
 from interlock.kernel.clock import from_text
 from interlock.kernel.errors import Conflict
-from interlock.kernel.ids import checked
+from interlock.kernel.ids import checked, has_prefix, with_prefix
 from interlock.remote.connection import Connection, several, understood
 
 _ERASED = "erased"
@@ -159,6 +159,14 @@ class RemoteApproval:
         """Turn a draft down."""
         del actor
         return self._decide("POST", draft_id, "/reject", {"reason": reason}, seen_version)
+
+    def erase(self, actor: Actor, some_id: str, *, reason: str) -> Draft:
+        """Erase the texts of a draft, or of the draft of an approved record."""
+        del actor
+        draft_id = with_prefix(checked(some_id, "a" if has_prefix(some_id, "a") else "d"), "d")
+        return understood(
+            read_draft, self._server.send("POST", f"/ops/drafts/{draft_id}/erase", {"reason": reason}).json
+        )
 
     def _decide(self, method: str, draft_id: str, verb: str, body: JsonObject, seen_version: int | None) -> Draft:
         path = f"/ops/drafts/{checked(draft_id, 'd')}{verb}"

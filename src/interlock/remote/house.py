@@ -37,6 +37,8 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("scheduler",): "is what a server does by itself",
     ("alert",): "works where the workspace is; a server shows alerts under /ops/alerts",
     ("loop",): "works on the files of loops where they are; a server shows them under /ops/loops",
+    ("pipeline",): "carries runs out where the workspace is; a server takes them under /ops/pipelines",
+    ("deployment",): "runs its steps where the workspace is; a server shows them under /ops/deployments",
     ("windows",): "works on the workspace's own files",
     ("queue", "import"): "brings a file into a database of this machine",
     ("queue", "render"): "writes the queue of a database of this machine",
@@ -45,7 +47,13 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("queue", "health"): "reads the run log, which lies in the workspace",
     ("evidence", "verify"): "reads files of this machine, and asks nobody",
     ("evidence", "check"): "reads files of this machine, and asks nobody",
+    ("evidence", "replay"): "reads files of this machine, and asks nobody",
+    ("evidence", "report"): "reads files of this machine, and asks nobody",
     ("evidence", "export"): "writes out the whole log where the workspace is",
+    ("evidence", "keys"): "works on the keys of a workspace where they lie",
+    ("evidence", "witness"): "works with files where they lie",
+    ("evidence", "consistency"): "proves from the log where the workspace is",
+    ("evidence", "check-consistency"): "reads files of this machine, and asks nobody",
 }
 """What can not be done from afar, and why; a door that is in neither works on this machine."""
 
