@@ -38,6 +38,8 @@ _BACKLOG, _SINGLES = 1_000, 60
 _HOLDER = "bench"
 _SHARE_OF_BARE = Aim(of="ratio", bound=0.6)
 _FLAT = Aim(of="ratio", bound=1.3, at_most=True)
+_BATCH, _BATCHES, _BATCHES_QUICK = 500, 60, 10
+_IN_BATCHES = Aim(of="value", bound=20_000)
 _SOON = Aim(of="value", bound=10.0, at_most=True)
 _TOLD = ItemReleased(subject="ORCH-1", fence=1)
 
@@ -47,6 +49,7 @@ def measure(grounds: Grounds) -> Iterator[Row]:
     yield from _on_sqlite(grounds)
     yield from _on_postgres(grounds)
     yield from _until_sealed(grounds)
+    yield from _in_batches(grounds)
     yield from _as_the_log_grows(grounds)
 
 
@@ -124,6 +127,29 @@ def _wait_for(log: StoredLog, size: int) -> None:
         pass
 
 
+def _in_batches(grounds: Grounds) -> Iterator[Row]:
+    """Append and seal many events in one transaction each, as bulk work and imports do."""
+    folder = grounds.new_folder("sealing-batches")
+    url = grounds.postgres("sealing_batches")
+    roads = (("SQLite", open_sqlite(folder)), ("PostgreSQL", open_postgres(url, seal_after_commit=True)))
+    for name, database in roads:
+        with closing(database):
+            batches = _BATCHES_QUICK if grounds.quick else _BATCHES
+            rates = [_BATCH / timed(partial(_append_many, database, _BATCH)) for _ in range(batches)]
+        yield Row(
+            name=f"append+seal, {name}, {_BATCH} events in a transaction",
+            value=median(rates),
+            unit="events/s",
+            aim=_IN_BATCHES,
+        )
+
+
+def _append_many(database: Database, events: int) -> None:
+    with database.write(ALICE) as transaction:
+        for _ in range(events):
+            transaction.emit(_TOLD)
+
+
 def _as_the_log_grows(grounds: Grounds) -> Iterator[Row]:
     """Seal single events, over one connection as a server's, when the log is short and when it is long; fill between.
 
@@ -151,9 +177,7 @@ def _fill_log(database: Database, events: int) -> float:
     """Append events by the thousand; returns how many of them were sealed in a second."""
     seconds = 0.0
     for _ in range(0, events, _BACKLOG):
-        with database.write(ALICE) as transaction:
-            for _ in range(_BACKLOG):
-                transaction.emit(_TOLD)
+        _append_many(database, _BACKLOG)
         seconds += timed(database.seal)
     return events / seconds
 

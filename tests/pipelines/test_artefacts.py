@@ -153,6 +153,13 @@ def test_what_is_written_goes_through_no_link_either(kept: Artefacts, tmp_path: 
     assert (kept.root / "new/folders/file").read_bytes() == b"xy"
 
 
+@pytest.mark.parametrize("path", ["agents/data/agent_roles.json", "storage/db/a", "cicd/a", "tools/maintenance/a"])
+def test_what_governs_is_not_written_for_a_job_either(kept: Artefacts, path: str) -> None:
+    with pytest.raises(ArtefactUnsafe):
+        artefacts.put(kept.root, path, [b"x"])
+    assert not (kept.root / path).exists()
+
+
 def test_a_write_that_fails_leaves_what_was_there(kept: Artefacts) -> None:
     def chunks() -> Iterator[bytes]:
         yield b"new"

@@ -20,6 +20,7 @@ from interlock.pipelines import receipts
 from interlock.pipelines.errors import (
     AssetsMissing,
     DefinitionNotAccepted,
+    LockUnusable,
     PipelineNotMovable,
     PipelineTaken,
     WorkspaceBusy,
@@ -296,6 +297,14 @@ def test_two_runs_do_not_work_in_one_workspace_at_a_time(space: Workspace) -> No
     assert space.runner().run(second.id).status is Status.SUCCESS
 
 
+def test_a_lock_that_can_not_be_used_is_said_by_its_name(space: Workspace) -> None:
+    space.declare({"a": makes("a")})
+    (space.root / ".interlock/pipelines.lock").symlink_to("elsewhere")
+    with pytest.raises(LockUnusable, match=r"pipelines\.lock"):
+        space.run()
+    assert not (space.root / ".interlock/elsewhere").exists()
+
+
 def test_a_run_is_run_once_and_a_good_one_is_not_resumed(space: Workspace) -> None:
     space.declare({"a": makes("a")})
     done = space.run()
@@ -367,6 +376,15 @@ def test_a_checkpoint_is_signed_by_the_role_s_agent_over_what_its_job_made(space
     (told,) = space.events(done, "pipeline.state.checkpoint_passed")
     assert told["principal"] == "agent:PlanAgent"
     assert told["attestation"]["signed_by"] == "principal"
+
+
+def test_without_the_agent_s_key_its_job_fails_and_nobody_signs_in_its_place(space: Workspace) -> None:
+    space.declare({"a": makes("a", **ROLE)}, checkpoints=[GATE])
+    (space.root / ".interlock/keys/agent-PlanAgent.key").unlink()
+    done = space.run()
+    assert (done.reason, done.job("a").status) == ("checkpoint_wrong_role", Status.FAILED)
+    assert "PlanAgent" in (done.message or "")
+    assert space.events(done, "pipeline.state.checkpoint_passed") == []
 
 
 def test_an_artefact_that_was_edited_after_it_was_signed_stops_the_run(space: Workspace) -> None:
