@@ -90,6 +90,7 @@ def test_a_version_goes_its_way_on_the_command_line(terminal: Terminal) -> None:
     bad = terminal.json(*words, "2.0-broken", code=1)
     assert (bad["status"], bad["previous_version"]) == ("RolledBack", "1.0")
     assert f"error: {bad['id']} is RolledBack: sound:" in terminal.err
+    assert "[deployment_failed]" in terminal.err
     assert [row["id"] for row in terminal.json("list")] == [bad["id"], first["id"]]
     assert terminal.json("rollback", first["id"], "--reason", "enough")["status"] == "RolledBack"
     assert terminal.wrote == 6

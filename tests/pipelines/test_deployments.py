@@ -692,6 +692,22 @@ def test_a_deployment_that_was_killed_goes_on_with_the_unfinished_step(
         site.rooms.resume(ALICE, cut.id)
 
 
+def test_a_run_that_is_resumed_goes_on_with_the_deployment_that_it_had_begun(site: World) -> None:
+    def deploy(run: str = RUN) -> str:
+        return site.rooms.deploy(ALICE, "site", environment="staging", version="2.0", pipeline_id=run)
+
+    site.promoted("1.0")
+    killed(site.root, "create", "2.0", "stop.done")
+    [cut, *_] = site.rooms.list()
+    site.deeds()
+    assert deploy() == cut.id
+    assert (site.deeds(), site.answers()) == (["start main 2.0"], "2.0")
+    assert deploy() == cut.id
+    assert site.deeds() == []
+    with pytest.raises(DeploymentBusy):
+        deploy(f"{RUN[:-1]}0")
+
+
 def test_a_deployment_that_was_killed_can_be_taken_back_instead(site: World) -> None:
     site.promoted("1.0")
     killed(site.root, "create", "2.0", "start.begun")

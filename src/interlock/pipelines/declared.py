@@ -194,7 +194,7 @@ def _change(before: Material | None, after: Material | None) -> str | None:
     if not after.path and before.path:
         return "is not there any more"
     if after.sha256 != before.sha256:
-        return "was changed" if before.path else "is there now"
+        return "was changed" if before.path else "is there now (what a job makes has to be among its artefacts)"
     if after.path != before.path:
         return f"is found at another place ({after.path}, not {before.path or 'nowhere'})"
     return None

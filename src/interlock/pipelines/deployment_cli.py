@@ -14,6 +14,7 @@ from interlock.kernel.clock import to_text
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines.deployment_definitions import DeploymentDefinition
 from interlock.pipelines.deployments import Deployments
+from interlock.pipelines.errors import DeploymentFailed
 from interlock.pipelines.models import Deployment, Standing, Status
 from interlock.pipelines.shown import deployment_whole
 
@@ -139,8 +140,7 @@ def _end(found: Deployment, *, well: frozenset[Status] = frozenset({Status.RUNNI
         deployment_whole(found), [f"{found.id}  {found.status.value}" + (f"  {found.reason}" if found.reason else "")]
     )
     if found.status not in well:
-        note(f"error: {found.id} is {found.status.value}: {found.message or found.reason}")
-        raise typer.Exit(1)
+        raise DeploymentFailed(f"{found.id} is {found.status.value}: {found.message or found.reason}")
 
 
 def _lines(found: Deployment) -> list[str]:

@@ -216,11 +216,30 @@ class Deployments:
         return work.state
 
     def deploy(self, actor: Actor, name: str, *, environment: str, version: str, pipeline_id: str | None = None) -> str:
-        """Do `create` and return the id; raises `DeploymentFailed` where the version is not up and healthy."""
-        made = self.create(actor, name, environment=environment, version=version, pipeline_id=pipeline_id)
+        """Do `create` and return the id; raises `DeploymentFailed` where the version is not up and healthy.
+
+        What the same run has begun already, before it was cut off, is gone on with.
+        """
+        begun = self._begun(name, environment, version, pipeline_id)
+        if begun is None:
+            made = self.create(actor, name, environment=environment, version=version, pipeline_id=pipeline_id)
+        else:
+            try:
+                made = self.resume(actor, begun)
+            except DeploymentNotMovable:
+                made = self.monitor(actor, begun)
         if made.status is not Status.RUNNING:
             raise DeploymentFailed(f"{made.id} is {made.status.value}: {made.message or made.reason}")
         return made.id
+
+    def _begun(self, name: str, environment: str, version: str, pipeline_id: str | None) -> str | None:
+        where = ENVIRONMENTS.get(environment.lower())
+        if pipeline_id is None or where is None:
+            return None
+        with self.look() as desk:
+            newest = _newest(desk, name, where)
+        same = newest is not None and (newest.version, newest.pipeline_id) == (version, pipeline_id)
+        return newest.id if newest is not None and same and newest.status is Status.RUNNING else None
 
     def resume(self, actor: Actor, deployment_id: str) -> Deployment:
         """Go on where somebody was cut off: on the way there with the unfinished step, on the way back from its start.

@@ -330,8 +330,8 @@ class _Execution:
             raise _Stop(CHANGED, f"{self.definition.name} was changed meanwhile: {'; '.join(standing.changes)}")
 
     def _interrupt(self, name: str) -> None:
+        # Sets no event: a signal may come while one is being set, by this very thread, and would wait for itself.
         self.interrupted.append(name)
-        self.stopping.set()
 
     # --- what stands from before --------------------------------------------------------------------------------------
 
