@@ -20,6 +20,7 @@ from interlock.approval.events import DraftNotGenerated
 from interlock.kernel.events import Event
 from interlock.loops import files
 from interlock.loops.places import LoopPlaces
+from interlock.pipelines.events import CheckpointRefused, ExecutionCompleted, ExecutionFailed
 from interlock.runs.events import RunFailed, RunRetried
 from interlock.workspace.alert_probes import probes
 from tests.alerts.conftest import Town, both
@@ -28,6 +29,7 @@ from tests.conftest import ALICE, WORKER, until
 from tests.test_docs import below, every_module
 
 RUN = "r_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+PIPELINE = "pipeline_01K9ZZZZZZZZZZZZZZZZZZZZZZ"
 
 
 @dataclass
@@ -105,6 +107,32 @@ def test_a_failed_run_is_told_once_and_over_when_it_is_tried_anew(post: Post, ho
     post.turn()
     post.turn()
     assert [each["event"]["action"] for each in hook.bodies] == ["trigger", "resolve", "trigger"]
+
+
+def test_a_pipeline_that_failed_and_a_checkpoint_that_did_not_hold_are_told_until_it_went_well(
+    post: Post, hook: Receiver
+) -> None:
+    post.tell(
+        CheckpointRefused(
+            subject=PIPELINE,
+            checkpoint="planner-sanity",
+            role="planner",
+            reason="checkpoint_missing",
+            message="m",
+            before="job docs",
+        )
+    )
+    post.tell(ExecutionFailed(subject=PIPELINE, name="docs", reason="checkpoint_missing", message="m"))
+    post.turn()
+    post.turn()
+    told = {(each["event"]["category"], each["escalation"]["reasonCode"]) for each in hook.bodies}
+    assert told == {("checkpoint_refused", "checkpoint_missing"), ("pipeline_failed", "checkpoint_missing")}
+    post.town.time.passes(10)
+    post.tell(ExecutionCompleted(subject=PIPELINE, name="docs"))
+    post.turn()
+    post.turn()
+    over = [each["event"]["category"] for each in hook.bodies if each["event"]["action"] == "resolve"]
+    assert sorted(over) == ["checkpoint_refused", "pipeline_failed"]
 
 
 def test_what_happened_before_there_was_an_alerter_is_not_told(town: Town, hook: Receiver) -> None:

@@ -52,9 +52,13 @@ class Terminal:
             )
         )
         self.capture.readouterr()
-        found = get_command(door).main(args=list(words), standalone_mode=False)
+        failed = ""
+        try:
+            found = get_command(door).main(args=list(words), standalone_mode=False)
+        except DeploymentFailed as error:  # the program says it at its end
+            found, failed = error.exit_code, f"error: {error} [{error.code}]\n"
         told = self.capture.readouterr()
-        self.err = told.err
+        self.err = told.err + failed
         assert (found or 0) == code, told
         return told.out
 

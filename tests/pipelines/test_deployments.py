@@ -693,8 +693,8 @@ def test_a_deployment_that_was_killed_goes_on_with_the_unfinished_step(
 
 
 def test_a_run_that_is_resumed_goes_on_with_the_deployment_that_it_had_begun(site: World) -> None:
-    def deploy(run: str = RUN) -> str:
-        return site.rooms.deploy(ALICE, "site", environment="staging", version="2.0", pipeline_id=run)
+    def deploy(version: str = "2.0") -> str:
+        return site.rooms.deploy(ALICE, "site", environment="staging", version=version, pipeline_id=RUN)
 
     site.promoted("1.0")
     killed(site.root, "create", "2.0", "stop.done")
@@ -705,7 +705,7 @@ def test_a_run_that_is_resumed_goes_on_with_the_deployment_that_it_had_begun(sit
     assert deploy() == cut.id
     assert site.deeds() == []
     with pytest.raises(DeploymentBusy):
-        deploy(f"{RUN[:-1]}0")
+        deploy("2.1")
 
 
 def test_a_deployment_that_was_killed_can_be_taken_back_instead(site: World) -> None:
