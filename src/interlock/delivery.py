@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interlock.pipelines.deployments import Deployments
     from interlock.pipelines.healing_events import SelfHealReported
     from interlock.pipelines.jobs import Workshop
+    from interlock.pipelines.models import Artefact
     from interlock.pipelines.ports import AgentKey, Desk, Publish
     from interlock.pipelines.running import Runner
     from interlock.pipelines.service import Pipelines
@@ -172,6 +173,7 @@ class Delivery:
             lock=self.layout.state / "pipelines.lock",
             sign_head=self.sign_head,
             heal=self._heal,
+            reported=self._reported,
             deploy=deploy,
             halt=halt or threading.Event(),
             say=say,
@@ -210,6 +212,11 @@ class Delivery:
         with self._open(actor, calming=True) as desk:
             desk.contents.put(named(signed.envelope, ENVELOPE))
             desk.emit(replace(event, attestation=signed.attestation))
+
+    def _reported(self, agent: Actor, report: Mapping[str, object], found: Artefact) -> None:
+        from interlock.pipelines.self_heal import reported
+
+        self.tell_heal(agent, reported(report, found.sha256, found.path))
 
     def _heal(self, output: Path) -> object:
         """Look over the workspace from here, where nothing is hidden."""

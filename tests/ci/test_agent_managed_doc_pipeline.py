@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -176,3 +177,19 @@ def test_a_failing_command_fails_its_pipeline_at_once(workspace: Workspace) -> N
         "Pending",
     )
     assert not (workspace.root / "docs/documentation/sync-report.md").exists()
+
+
+@pytest.mark.proves("evidence-attested")
+def test_the_self_heal_report_of_a_run_is_signed_for_by_the_planner(workspace: Workspace) -> None:
+    assert workspace.interlock("pipeline", "run", HEAL).returncode == 0
+    told = [
+        each
+        for each in workspace.answers("evidence", "list", "--limit", "1000")
+        if each["kind"] == "self_heal.reported"
+    ]
+    assert [each["principal"] for each in told] == ["agent:PlanAgent"]
+    report = (workspace.root / "build_output/gateway-self-heal.json").read_bytes()
+    assert told[0]["payload"]["report_sha256"] == f"sha256:{hashlib.sha256(report).hexdigest()}"
+    assert told[0]["payload"]["attestation"]["signed_by"] == "principal"
+    workspace.answers("evidence", "head")
+    assert workspace.answers("evidence", "verify")["attestations"]["unverified"] == 0

@@ -41,6 +41,10 @@ class Deploy(Protocol):
         ...
 
 
+Reported = Callable[[Mapping[str, Any], Artefact], None]
+"""Takes a self-heal report, and the file that it was read from."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What an agent gets to know."""
@@ -55,6 +59,8 @@ class Context:
     """Brings the report up to date, and returns this run's rows in it that are also in the log."""
     heal: Callable[[Path], object] | None = None
     """Looks over the workspace and writes the report of that to a path."""
+    reported: Reported | None = None
+    """Signs, in the agent's name, for a self-heal report that it reads, and tells of it."""
     deploy: Deploy | None = None
 
 
@@ -233,6 +239,8 @@ def _run_self_heal(context: Context, tools: Tools) -> Output:
 def _review(context: Context, tools: Tools, path: str) -> Output:
     """Judge a self-heal report and the telemetry that it names; anything but a healthy workspace is a stop."""
     artefact, report = tools.read(path)
+    if context.reported is not None:
+        context.reported(report, artefact)
     findings = _unhealthy(report)
     telemetry = str(report.get("telemetry", ""))
     measured = tools.look(telemetry, optional=True) if telemetry else None

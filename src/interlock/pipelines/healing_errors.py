@@ -70,6 +70,12 @@ class RepairUnrecorded(Refused):
     code = "repair_unrecorded"
 
 
+class ReportMalformed(Invalid):
+    """This is no report of self-heal."""
+
+    code = "heal_report_malformed"
+
+
 class OutputForbidden(Refused):
     """A report is not written to this place."""
 

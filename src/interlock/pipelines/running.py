@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.evidence import publish
@@ -59,6 +59,7 @@ from interlock.runs.containment.processes import kill_marked
 
 _T = TypeVar("_T")
 
+CANCELLED: Final = "cancelled"
 CHANGED: Final = "definition_changed"
 INTERRUPTED: Final = "interrupted"
 SECRET_FOUND: Final = "secret_in_artefact"  # noqa: S105 - a reason's code
@@ -84,6 +85,8 @@ class Runner:
     """Signs a tree head over the log as it is."""
     heal: Callable[[Path], object] | None = None
     """Looks over the workspace and writes the report of that to a path."""
+    reported: Callable[[Actor, Mapping[str, Any], Artefact], None] | None = None
+    """Signs, as an agent, for a self-heal report, and tells of it."""
     deploy: agents.Deploy | None = None
     halt: threading.Event = field(default_factory=threading.Event)
     """Once set, the run is interrupted, as by a signal."""
@@ -191,7 +194,7 @@ class Runner:
     def _end_leftovers(self, pipeline: Pipeline) -> None:
         """End what earlier holders may have left running on this machine."""
         for job in pipeline.jobs:
-            if job.status is Status.RUNNING:
+            if job.status is Status.RUNNING or job.reason == pipeline.reason == CANCELLED:
                 for fence in range(1, pipeline.fence + 1):
                     kill_marked(marker(pipeline.id, fence, job.id))
 
@@ -574,6 +577,7 @@ class _Execution:
                 agent_id=self.definition.roles[role],
                 report_rows=self._report_rows,
                 heal=self.runner.heal,
+                reported=self._reported(role),
                 deploy=self.runner.deploy,
             )
         )
@@ -584,6 +588,12 @@ class _Execution:
         if dispatched.output is None:
             raise _Failed("task_failed", dispatched.error or "it failed", lines)
         return dispatched.output
+
+    def _reported(self, role: str) -> agents.Reported | None:
+        tell = self.runner.reported
+        if tell is None:
+            return None
+        return lambda report, found: self._tell(lambda: tell(self._agent(role), report, found))
 
     def _record(self, job: Job, dispatched: agents.Dispatched) -> None:
         """Add the row of an action that deploys to the report."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from interlock.evidence import publish
 from interlock.kernel.clock import to_text
@@ -21,12 +21,13 @@ from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.pipelines import gateway, gateway_probes, repairs
 from interlock.pipelines.checks import CHECKS, Place, Seen, find_stale_locks, look
-from interlock.pipelines.healing_errors import OutputForbidden
+from interlock.pipelines.healing_errors import OutputForbidden, ReportMalformed
 from interlock.pipelines.healing_events import AutoFixPlanned, AutoFixUndone, SelfHealReported
 from interlock.pipelines.repairs import Action, Tell
 
 DEFAULT_OUTPUT: Final = "build_output/gateway-self-heal.json"
 METRICS: Final = "telemetry/self-heal-metrics.json"
+_MOST_WORD: Final = 200
 FIXER: Final = "self_heal"
 _PRIVATE: Final = frozenset({".git", ".interlock"})
 
@@ -111,7 +112,7 @@ def heal(
     after = {name: look(name, place) if name in mended else seen for name, seen in before.items()}
     found = _Found(run_id, started, before, after, [_action(each, run_id, apply=apply) for each in planned], left)
     document, report = _reported(place, output, found)
-    event = _event(document, report, repairs.as_text(place.shown(output)))
+    event = _event(document, hashlib.sha256(report).hexdigest(), repairs.as_text(place.shown(output)))
     return Healed(run_id, report, document["status"], _told(tell, event) or untold)
 
 
@@ -187,14 +188,28 @@ def _told(tell: Tell | None, event: Event) -> str | None:
     return None
 
 
-def _event(document: Mapping[str, Any], report: bytes, path: str) -> SelfHealReported:
+def reported(document: Mapping[str, Any], sha256: str, path: str) -> SelfHealReported:
+    """Return the event of a report that somebody else wrote; raises `ReportMalformed` where it is none of ours."""
+    try:
+        event = _event(document, sha256, path)
+        words = cast("tuple[object, ...]", (event.subject, event.telemetry_sha256, *event.attention))
+        known = event.status in {"ok", "attention"} and repairs.SESSION.fullmatch(event.subject)
+        if not known or not all(isinstance(word, str) and len(word) < _MOST_WORD for word in words):
+            raise ReportMalformed(f"{path} is no report of self-heal")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ReportMalformed(f"{path} is no report of self-heal") from None
+    return event
+
+
+def _event(document: Mapping[str, Any], sha256: str, path: str) -> SelfHealReported:
     checks: list[dict[str, Any]] = document["checks"]
     return SelfHealReported(
         subject=document["run_id"],
+        key=f"self_heal/{document['run_id']}",
         status=document["status"],
         attention=tuple(each["name"] for each in checks if each["severity"] == "attention"),
         report=path,
-        report_sha256="sha256:" + hashlib.sha256(report).hexdigest(),
+        report_sha256=f"sha256:{sha256}",
         telemetry_sha256=f"sha256:{document['telemetry_sha256']}",
     )
 
