@@ -226,14 +226,28 @@ class Delivery:
 
         place = Place.at(self.layout.root, clock=system_clock, environment=os.environ)
         place = replace(place, state=self.layout.state, keys=self.layout.keys, hidden="")
+        self._check_output(self_heal.output_path(self.layout.root, str(output)))
         return self_heal.heal(place, output=output)
+
+    def _check_output(self, output: Path) -> None:
+        """Refuse to write a report where no job may write: nothing contains us, and a job may have made a link."""
+        from interlock.pipelines.healing_errors import OutputForbidden
+        from interlock.pipelines.report import FOLLOWING, GOVERNING
+        from interlock.pipelines.self_heal import METRICS
+
+        top = self.layout.root.resolve()
+        for path in (output, output.parent / METRICS):
+            place = path.parent.resolve() / path.name
+            kept = any(place.is_relative_to(top / each) for each in (*FOLLOWING, *GOVERNING))
+            if kept or not place.is_relative_to(top):
+                raise OutputForbidden(f"no report is written to {place}")
 
     # --- what checkpoints are held against ----------------------------------------------------------------------------
 
     def _open_envelope(self, data: bytes, role: str, agent_id: str) -> Mapping[str, object]:
         from interlock.evidence.dsse import open_envelope
 
-        own = [key.verifier for key in self.keys().keys.values() if _is_of(key, role, agent_id)]
+        own = [key.verifier for key in self.keys().keys.values() if _is_of(key, role, agent_id) and not key.ended]
         return open_envelope(data, own)[0]
 
     def _key_stands(self, keyid: str, role: str, agent_id: str) -> str | None:

@@ -44,7 +44,12 @@ class Failing:
 
 def carrier(space: Workspace, failing: Failing | None = None) -> Carrier:
     real = space.house.delivery.carrier()
-    return real if failing is None else replace(real, runner=lambda _: failing)
+
+    def runner(_: threading.Event) -> Failing:
+        assert failing is not None
+        return failing
+
+    return real if failing is None else replace(real, runner=runner)
 
 
 def test_what_waits_is_carried_out_oldest_first(space: Workspace) -> None:
@@ -69,6 +74,26 @@ def test_a_run_whose_holder_died_is_taken_up_again(space: Workspace) -> None:
     assert space.house.pipelines.get(run.id).status is Status.RUNNING
     assert carrier(space).turn()
     assert space.house.pipelines.get(run.id).status is Status.SUCCESS
+
+
+def test_a_run_that_was_left_behind_and_may_not_go_on_is_ended_with_the_reason_and_can_be_resumed(
+    space: Workspace,
+) -> None:
+    run = space.create()
+
+    def die(where: str) -> None:
+        if where == "a.begun":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        space.runner(probe=die).run(run.id)
+    text = space.read("cicd/pipelines/work.yaml")
+    space.write("cicd/pipelines/work.yaml", text + "\n# edited\n")
+    assert carrier(space).turn()
+    ended = space.house.pipelines.get(run.id)
+    assert (ended.status, ended.reason) == (Status.FAILED, "definition_not_accepted")
+    space.write("cicd/pipelines/work.yaml", text)
+    assert space.runner().resume(run.id).status is Status.SUCCESS
 
 
 def test_a_run_that_another_machine_holds_is_left_to_it(space: Workspace) -> None:

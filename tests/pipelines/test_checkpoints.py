@@ -295,6 +295,17 @@ def test_a_revoked_key_does_not_pass(devops: Interlock) -> None:
     walk.refused(DEPLOY, errors.CheckpointKeyRevoked)
 
 
+def test_what_a_revoked_key_signed_does_not_pass_under_the_next_key_s_id(devops: Interlock) -> None:
+    walk = healed(devops)
+    devops.keyring.revoke(ALICE, "agent-PlanAgent", reason="it was seen elsewhere")
+    devops.pipelines.accept(ALICE, "agent-self-heal")
+    after = next(
+        key.keyid for key in devops.delivery.keys().keys.values() if key.owner == "agent:PlanAgent" and not key.ended
+    )
+    walk.put("planner-precheck", keyid=after)
+    walk.refused(DEPLOY, errors.CheckpointForged)
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -12,7 +12,7 @@ from interlock.pipelines.errors import ActionUnknown, AgentUnknown, DefinitionIn
 from interlock.pipelines.models import Definition, Limits, Requirement
 from interlock.pipelines.roles import parse_roles
 
-SHIPPED = Path(interlock.workspace.layout.__file__).with_name("skeleton")
+SHIPPED = Path(interlock.workspace.layout.__file__).with_name("shipped") / "skeleton"
 ROLES = parse_roles(
     b'{"planner": {"agent_id": "PlanAgent"}, "operator": {"agent_id": "OperationsBoardAgent"},'
     b' "verifier": {"agent_id": "ReviewAgent"}, "releaser": {"agent_id": "ShipAgent"}}'

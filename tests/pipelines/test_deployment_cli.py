@@ -15,7 +15,13 @@ from typer.main import get_command
 from interlock.doors.cli import Call, open_door
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines.deployment_cli import door
-from interlock.pipelines.errors import CheckpointMissing, DefinitionMissing, DeploymentMissing, PromotionBlocked
+from interlock.pipelines.errors import (
+    CheckpointMissing,
+    DefinitionMissing,
+    DeploymentFailed,
+    DeploymentMissing,
+    PromotionBlocked,
+)
 from tests.conftest import ALICE, ORIGIN
 from tests.pipelines.fleet import RUN
 from tests.pipelines.test_deployments import World, at, furnish, make_keys
@@ -56,7 +62,7 @@ class Terminal:
         try:
             found = get_command(door).main(args=list(words), standalone_mode=False)
         except DeploymentFailed as error:  # the program says it at its end
-            found, failed = error.exit_code, f"error: {error} [{error.code}]\n"
+            found, failed = 1, f"error: {error} [{error.code}]\n"
         told = self.capture.readouterr()
         self.err = told.err + failed
         assert (found or 0) == code, told

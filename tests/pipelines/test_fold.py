@@ -41,6 +41,20 @@ def test_a_run_is_what_its_events_say() -> None:
     assert run.revision == len(whole_run())
 
 
+def test_what_was_going_when_a_run_was_cancelled_has_ended_with_it() -> None:
+    told = [*BEGUN, staged("Pending", "Running"), started()]
+    cancelled = moved("Running", "Failed", 2, reason="cancelled", message="enough")
+    run = folded([*told, cancelled]).pipelines[RUN]
+    assert (run.stages[0].status, run.jobs[0].status, run.jobs[0].reason, run.jobs[0].ended_ms) == (
+        Status.FAILED,
+        Status.FAILED,
+        "cancelled",
+        run.ended_ms,
+    )
+    again = [*told, cancelled, moved("Failed", "Running", 3), staged("Failed", "Running"), started(2), ended()]
+    assert folded(again).pipelines[RUN].jobs[0].status is Status.SUCCESS
+
+
 def test_a_deployment_is_what_its_events_say() -> None:
     found = folded(deployed()).deployments[DEPLOY]
     assert (found.status, found.version, found.previous_version, found.healthy) == (

@@ -23,6 +23,7 @@ from interlock.pipelines.errors import (
     LockUnusable,
     PipelineNotMovable,
     PipelineTaken,
+    VariableSecret,
     WorkspaceBusy,
 )
 from interlock.pipelines.models import Pipeline, Status
@@ -157,9 +158,8 @@ def test_documents_and_scans_are_told(space: Workspace) -> None:
 
 
 def test_the_log_has_what_was_printed_without_secrets(space: Workspace) -> None:
-    space.declare(
-        {"a": {"script": sh("echo one; echo $API_TOKEN >&2")}}, variables={"API_TOKEN": "correct-horse-battery"}
-    )
+    given = {"API_TOKEN": "correct-horse-battery"}
+    space.declare({"a": {"script": sh("echo one; echo $API_TOKEN >&2"), "environment": given}})
     done = space.run()
     lines = space.house.pipelines.log(done.id)
     assert sorted((line.job, line.stream, line.text) for line in lines) == [
@@ -303,6 +303,12 @@ def test_a_lock_that_can_not_be_used_is_said_by_its_name(space: Workspace) -> No
     with pytest.raises(LockUnusable, match=r"pipelines\.lock"):
         space.run()
     assert not (space.root / ".interlock/elsewhere").exists()
+    (space.root / ".interlock/pipelines.lock").unlink()
+    held = space.root / ".interlock/pipelines/held"
+    held.parent.mkdir(exist_ok=True)
+    held.write_text("no folder")
+    with pytest.raises(LockUnusable, match="held"):
+        space.run()
 
 
 def test_a_run_is_run_once_and_a_good_one_is_not_resumed(space: Workspace) -> None:
@@ -334,6 +340,8 @@ def test_a_cancelled_run_stops_and_nothing_of_it_is_left(each_space: Workspace) 
     space.house.pipelines.cancel(ALICE, made.id, reason="enough")
     thread.join(30)
     assert [(each.status, each.reason) for each in found] == [(Status.FAILED, "cancelled")]
+    job, stage = found[0].job("a"), found[0].stages[0]
+    assert (job.status, job.reason, stage.status) == (Status.FAILED, "cancelled", Status.FAILED)
     assert marked(marker(made.id, 1, "a")) == []
 
 
@@ -414,6 +422,21 @@ def test_an_action_is_told_and_one_that_deploys_is_a_row_of_the_report(space: Wo
     (row,) = space.events(done, "deployment_outcome.recorded")
     assert (row["workflow"], row["status"], row["attestation"]["signed_by"]) == (done.id, "succeeded", "principal")
     assert f"| {done.id} | build | operator |" in space.read("docs/reports/AGENT_DEPLOYMENT_OUTCOMES.md")
+
+
+@pytest.mark.parametrize(
+    "output", ["../out.json", "agents/out.json", "linked/out.json", "near/out.json", ".interlock/keys/out.json"]
+)
+def test_a_self_heal_report_is_written_nowhere_but_where_jobs_may_write(space: Workspace, output: str) -> None:
+    (space.root / "linked").symlink_to(space.root.parent)
+    (space.root / "near").mkdir()
+    (space.root / "near/telemetry").symlink_to(space.root.parent)
+    space.declare({"heal": {"action": "run_self_heal", "parameters": {"output": output}, **ROLE}})
+    done = space.run()
+    assert (done.status, done.reason) == (Status.FAILED, "task_failed")
+    assert "no report is written to" in (done.message or "")
+    assert [path.name for path in space.root.parent.iterdir()] == [space.root.name]
+    assert not (space.root / output).exists()
 
 
 def test_an_audit_without_a_release_fails_and_does_not_become_its_own_proof(space: Workspace) -> None:
@@ -677,3 +700,10 @@ def test_a_shipped_pipeline_is_red_behind_each_checkpoint_that_does_not_hold(
     assert [done.reason, done.job(held).reason] == reasons * 2
     assert done.status is Status.FAILED
     assert [each["before"] for each in space.events(done, "pipeline.checkpoint_refused")] == [f"job {held}"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("API_TOKEN", "plain-value-1234567"), ("DB_PASSWORD", "hunter2hunter2")])
+def test_a_variable_that_is_called_like_a_secret_is_not_accepted(space: Workspace, name: str, value: str) -> None:
+    with pytest.raises(VariableSecret, match=name):
+        space.declare({"a": {"script": ["true"]}}, variables={name: value})
+    assert space.house.pipelines.acceptance("work") is None

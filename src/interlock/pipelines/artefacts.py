@@ -20,6 +20,7 @@ from typing import Final
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines.errors import ArtefactEmpty, ArtefactMissing, ArtefactTooLarge, ArtefactUnsafe
 from interlock.pipelines.models import Artefact, Pipeline, Status
+from interlock.pipelines.report import FOLLOWING, GOVERNING
 
 MOST_BYTES: Final = 256 * 2**20
 _PRIVATE: Final = frozenset({".interlock", ".git"})
@@ -143,8 +144,6 @@ def put(root: Path, path: str, chunks: Iterable[bytes]) -> None:
 
     What no command may write is not written for one either.
     """
-    from interlock.pipelines.jobs import FOLLOWING, GOVERNING  # noqa: PLC0415 - containment, which readers never need
-
     *way, name = _parts(path)
     if any(PurePosixPath(path).is_relative_to(each) for each in (*FOLLOWING, *GOVERNING)):
         raise ArtefactUnsafe(f"{path} is not a job's to make")

@@ -117,7 +117,7 @@ def _moved(before: Pipeline, payload: Payload) -> Pipeline:
     ended = after in {Status.SUCCESS, Status.FAILED}
     if payload["fence"] < before.fence or (not ended and payload["fence"] == before.fence):
         raise FoldBroken("its fence does not rise")
-    return replace(
+    moved = replace(
         before,
         status=after,
         fence=payload["fence"],
@@ -125,6 +125,21 @@ def _moved(before: Pipeline, payload: Payload) -> Pipeline:
         message=payload["message"],
         ended_ms=payload["at_ms"] if ended else None,
     )
+    return _cut_off(moved) if ended else moved
+
+
+def _cut_off(run: Pipeline) -> Pipeline:
+    """Return a run that has ended, with what was still going in it, as in one that was cancelled, ended as well."""
+    jobs = tuple(
+        replace(job, status=Status.FAILED, reason=run.reason, message=run.message, ended_ms=run.ended_ms)
+        if job.status is Status.RUNNING
+        else job
+        for job in run.jobs
+    )
+    stages = tuple(
+        replace(stage, status=Status.FAILED) if stage.status is Status.RUNNING else stage for stage in run.stages
+    )
+    return replace(run, jobs=jobs, stages=stages)
 
 
 def _stage_moved(before: Pipeline, payload: Payload) -> Pipeline:

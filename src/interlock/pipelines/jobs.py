@@ -19,7 +19,7 @@ from typing import Final
 from interlock.kernel.clock import Clock, system_clock
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines.models import Limits, Line
-from interlock.pipelines.report import REPORT_PATH
+from interlock.pipelines.report import FOLLOWING, GOVERNING
 from interlock.runs.containment.errors import NamespacesUnavailable, TookTooLong
 from interlock.runs.containment.launch import Contained, Ended, Started, launch
 from interlock.runs.containment.processes import start_time_of
@@ -34,10 +34,6 @@ Printed = tuple[str, str, int, str]
 """A line of a run's log: job, stream, time in ms, text."""
 Write = Callable[[Sequence[Printed]], None]
 
-FOLLOWING: Final = ("storage", ".workspace/indexes", REPORT_PATH)
-"""What is written from the log alone."""
-GOVERNING: Final = (".git", "agents", "cicd", "interlock.toml", "services/gateway", "tools/maintenance")
-"""What says what may run, and by whom."""
 EGRESS_NOT_ENFORCED: Final = "egress_not_enforced"
 PATHS_NOT_ENFORCED: Final = "paths_not_enforced"
 STOPPED: Final = "stopped"

@@ -21,6 +21,10 @@ from interlock.evidence.models import LoggedEvent
 from interlock.kernel.canonical import Json
 
 REPORT_PATH: Final = "docs/reports/AGENT_DEPLOYMENT_OUTCOMES.md"
+FOLLOWING: Final = ("storage", ".workspace/indexes", REPORT_PATH)
+"""What is written from the log alone, never by a job, or for one."""
+GOVERNING: Final = (".git", "agents", "cicd", "interlock.toml", "services/gateway", "tools/maintenance")
+"""What says what may run, and by whom; the same."""
 COLUMNS: Final = ("Timestamp", "Workflow", "Stage", "Agent Role", "Agent ID", "Action", "Status", "Notes")
 _OUTCOME: Final = (
     "deployment_outcome.recorded"  # spelt out: every command that writes asks, and would pay for all events

@@ -136,7 +136,7 @@ class Runner:
         self.artefacts.sweep()
         self.sign()  # self-heal asks how long something has waited for a head
         self.pipelines.publish(self.actor)
-        publish.replace(self._held / pipeline_id, [b""])
+        self._mark_held(pipeline_id)
         pipeline, hold = self.pipelines.begin(self.actor, pipeline_id)
         try:
             execution = _Execution(runner=self, definition=definition, acceptance=acceptance, hold=hold)
@@ -153,6 +153,12 @@ class Runner:
     def left_behind(self, pipeline_id: str) -> bool:
         """Say whether a run that is `Running` may have lost its holder here; another machine's is not ours to judge."""
         return (self._held / pipeline_id).exists()
+
+    def _mark_held(self, pipeline_id: str) -> None:
+        try:
+            publish.replace(self._held / pipeline_id, [b""])
+        except OSError as error:
+            raise LockUnusable(f"{self.workshop.folder / 'held'} can not be written: {error.strerror}") from None
 
     @property
     def _held(self) -> Path:

@@ -339,10 +339,13 @@ class Pipelines:
         return self._end(actor, before, Status.FAILED, fence=before.fence + 1, reason="cancelled", message=said)
 
     def refuse(self, actor: Actor, pipeline_id: str, error: InterlockError) -> None:
-        """End a run that could not begin, for the reason that stood against it; one that has begun is left alone."""
+        """End a run that can not be begun or taken up again, for the reason that stands against it.
+
+        Only for a run that nobody holds; it can be resumed once that is mended.
+        """
         with self.look() as desk:
             before = _found(desk, pipeline_id)
-        if before.status is Status.PENDING:
+        if before.status in {Status.PENDING, Status.RUNNING}:
             self._end(actor, before, Status.FAILED, fence=before.fence + 1, reason=error.code, message=error.message)
 
     # --- runs: what whoever carries one out does ----------------------------------------------------------------------
@@ -653,7 +656,8 @@ def _check_variables(proposed: Acceptance) -> None:
     from interlock.access.redaction import redact  # noqa: PLC0415 - 36 MB that only an acceptance needs
 
     for name, value in proposed.variables.items():
-        if redact(value) != value:
+        told = f"{name}={value}"
+        if redact(told) != told:
             raise VariableSecret(f"the variable {name} of {proposed.name} looks like a secret")
 
 

@@ -162,7 +162,8 @@ def _own_root() -> Path | None:
 def _replayed_lines(replayed: Replayed, *, compared: bool) -> Iterator[str]:
     pipelines, deployments = replayed.fleet.in_order()
     yield f"replayed {replayed.entries} entries; a signed head covers {replayed.covered}"
-    yield f"{len(pipelines)} pipelines, {len(deployments)} deployments, last changed by entry {replayed.last_index}"
+    changed = "nothing yet" if replayed.last_index is None else f"last changed by entry {replayed.last_index}"
+    yield f"{len(pipelines)} pipelines, {len(deployments)} deployments, {changed}"
     yield from (f"{each.id}  {each.status.value:10}  {each.name}" for each in pipelines)
     yield from (f"{each.id}  {each.status.value:10}  {each.name} {each.version}" for each in deployments)
     yield from (_moment_line(each) for each in replayed.history)
