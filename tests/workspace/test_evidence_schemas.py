@@ -10,11 +10,22 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from interlock.evidence.predicates import AGENT_RUN, APPROVAL, KEY_CHANGE
+from interlock.evidence.predicates import (
+    AGENT_RUN,
+    ALLOWED,
+    APPROVAL,
+    CHECKPOINT,
+    DEPLOYMENT_OUTCOME,
+    KEY_CHANGE,
+    PIPELINE_ACCEPTANCE,
+    PREFIX,
+    ROLE_CHANGE,
+    SELF_HEAL_REPORT,
+)
 from tests.cli.door import Door
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
-NAMED = {APPROVAL: "approval-v1", AGENT_RUN: "agent-run-v1", KEY_CHANGE: "key-change-v1"}
+NAMED = {kind: kind.removeprefix(PREFIX).replace("/", "-") for kind in ALLOWED}
 
 
 def schema(name: str) -> Any:  # noqa: ANN401 - JSON of any shape
@@ -51,11 +62,23 @@ def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Do
     for verb in (["rotate", "service"], ["add", "bob", "--purpose", "human"], ["retire", "human-bob"]):
         assert ask("evidence", "keys", *verb).code == 0
     assert ask("evidence", "keys", "revoke", "human-bob", "--reason", "lost", "--from", "3").code == 0
+    assert {APPROVAL, AGENT_RUN, KEY_CHANGE} <= _all_fit(ask.root)
+
+
+def test_what_is_signed_of_pipelines_is_as_its_schema_says(ask: Door) -> None:
+    ask.json("pipeline", "approve", "agent-self-heal")
+    ask.json("pipeline", "run", "agent-self-heal")
+    ask.json("deployment", "approve", "workspace-reports")
+    ask.json("deployment", "create", "workspace-reports", "--environment", "staging", "--version", "1.0")
+    told = {CHECKPOINT, DEPLOYMENT_OUTCOME, PIPELINE_ACCEPTANCE, ROLE_CHANGE, SELF_HEAL_REPORT}
+    assert told <= _all_fit(ask.root)
+
+
+def _all_fit(root: Path) -> set[str]:
+    """Hold every statement of a workspace against its schema; returns their types."""
     seen: set[str] = set()
-    for statement in statements(ask.root):
+    for statement in statements(root):
         kind = statement["predicateType"]
-        if kind not in NAMED:  # pipelines publish their own
-            continue
         seen.add(kind)
         check = jsonschema_rs.Draft202012Validator(schema(NAMED[kind]))
         check.validate(statement)
@@ -63,4 +86,4 @@ def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Do
             assert not check.is_valid(without(statement, path))
         assert not check.is_valid({**statement, "predicateType": "urn:other"})
         assert not check.is_valid({**statement, "predicate": {**statement["predicate"], "more": 1}})
-    assert seen == set(NAMED)
+    return seen
