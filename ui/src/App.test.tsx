@@ -1,0 +1,103 @@
+import { act, screen, waitFor } from "@testing-library/react";
+import { render } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, test, vi } from "vitest";
+import { App } from "./App";
+import { ALICE, DEFAULTS, DRAFT, network, problem } from "./testing";
+
+/** The browser's own follower of a stream, with the server's part played by the test. */
+class Stream extends EventTarget {
+  static readonly CLOSED = 2;
+  static last: Stream | undefined;
+  readyState = 1;
+  onopen: (() => void) | null = null;
+  onerror: (() => void) | null = null;
+  constructor(readonly url: string) {
+    super();
+    Stream.last = this;
+  }
+  close() {
+    this.readyState = Stream.CLOSED;
+  }
+}
+
+const SECOND = { ...DRAFT, id: "d_2", prompt: "The second one" };
+const answers: Record<string, unknown> = {};
+
+beforeEach(() => {
+  for (const name of Object.keys(answers)) delete answers[name];
+  Object.assign(answers, {
+    "GET /ops/me": ALICE,
+    "GET /ops/panic": { id: "panic", status: "off", panic_mode: false },
+    "GET /ops/defaults": DEFAULTS,
+    "GET /ops/drafts": [DRAFT, SECOND],
+    "GET /ops/drafts/d_1": DRAFT,
+    "GET /ops/drafts/d_2": SECOND,
+  });
+  vi.stubGlobal("EventSource", Stream);
+  history.replaceState(null, "", "/");
+});
+
+test("j and k walk through the drafts", async () => {
+  network(answers);
+  render(<App />);
+  await screen.findByText("The second one");
+  await userEvent.keyboard("j");
+  expect(location.pathname).toBe("/review/d_1");
+  await userEvent.keyboard("j");
+  expect(location.pathname).toBe("/review/d_2");
+  await userEvent.keyboard("k");
+  expect(location.pathname).toBe("/review/d_1");
+});
+
+test("an event renews what it has changed, and nothing else", async () => {
+  const asked = network(answers);
+  render(<App />);
+  await screen.findByText("The second one");
+  const before = asked.length;
+  answers["GET /ops/drafts"] = [SECOND];
+  act(() => void Stream.last?.dispatchEvent(new Event("draft.rejected")));
+  await waitFor(() => expect(screen.queryByText(DRAFT.prompt)).toBeNull());
+  expect(asked.slice(before).map((each) => each.path)).toEqual(["/ops/drafts"]);
+});
+
+test("a lost connection is said, and everything is renewed when it is back", async () => {
+  const asked = network(answers);
+  render(<App />);
+  await screen.findByText("The second one");
+  act(() => Stream.last?.onerror?.());
+  expect(await screen.findByText(/Not connected/)).toBeTruthy();
+  const before = asked.length;
+  act(() => Stream.last?.onopen?.());
+  await waitFor(() => expect(screen.queryByText(/Not connected/)).toBeNull());
+  await waitFor(() => expect(asked.slice(before).map((each) => each.path)).toContain("/ops/drafts"));
+});
+
+test("a session that ends amid a rejection costs no word of the reason", async () => {
+  network(answers);
+  render(<App />);
+  await screen.findByText("The second one");
+  await userEvent.keyboard("j");
+  await screen.findByRole("button", { name: /Reject/ });
+  await userEvent.keyboard("rwell thought over");
+  answers["POST /ops/drafts/d_1/reject"] = problem(401, "session_ended", "The session has ended.");
+  await userEvent.keyboard("{Enter}");
+  answers["POST /ops/session"] = ALICE;
+  await userEvent.type(await screen.findByLabelText("Token"), "ilk_again{Enter}");
+  await waitFor(() => expect(screen.queryByLabelText("Token")).toBeNull());
+  expect(screen.getByLabelText<HTMLInputElement>("Reason").value).toBe("well thought over");
+});
+
+test("panic is told to everybody", async () => {
+  answers["GET /ops/panic"] = { id: "panic", status: "on", panic_mode: true, by: "human:bob", reason: "a leak" };
+  network(answers);
+  render(<App />);
+  expect(await screen.findByText(/Panic mode is on: nothing begins. human:bob: a leak/)).toBeTruthy();
+});
+
+test("only what is built is offered", async () => {
+  network(answers);
+  render(<App />);
+  const tabs = await screen.findByRole("navigation", { name: "OPS" });
+  expect([...tabs.querySelectorAll("a")].map((each) => each.textContent)).toEqual(["Review", "Runs", "Pipelines"]);
+});

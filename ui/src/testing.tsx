@@ -1,0 +1,97 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, render } from "@testing-library/react";
+import type { ReactNode } from "react";
+import { afterEach, vi } from "vitest";
+import { Router } from "wouter";
+import { memoryLocation } from "wouter/memory-location";
+import type { DraftInFull, Me, Problem } from "./types";
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+export interface Asked {
+  method: string;
+  path: string;
+  headers: Headers;
+  body: unknown;
+}
+type Answers = Readonly<Record<string, unknown>>;
+
+/** Stand in for the network: answers by `METHOD /path`; what is a problem comes with its own status. */
+export function network(answers: Answers): Asked[] {
+  const asked: Asked[] = [];
+  vi.stubGlobal("fetch", async (request: Request) => {
+    const { pathname } = new URL(request.url);
+    const text = await request.text();
+    asked.push({
+      method: request.method,
+      path: pathname,
+      headers: request.headers,
+      body: text ? (JSON.parse(text) as unknown) : undefined,
+    });
+    const found = answers[`${request.method} ${pathname}`];
+    if (found instanceof Error) throw found;
+    const answer = found ?? problem(404, "not_found", "There is no such thing.");
+    const status = (answer as Partial<Problem>).code ? (answer as Problem).status : 200;
+    return new Response(JSON.stringify(answer), { status, headers: { "content-type": "application/json" } });
+  });
+  return asked;
+}
+
+export function problem(status: number, code: string, detail: string, hint: string | null = null): Problem {
+  return { type: `urn:interlock:error:${code}`, title: "Refused", status, code, detail, hint, errors: null, correlation_id: "req-77" };
+}
+
+export const ALICE: Me = {
+  id: "human:alice",
+  kind: "human",
+  name: "alice",
+  role: "admin",
+  may_decide: true,
+  token_id: "t_1",
+  session: true,
+};
+export const ROBOT: Me = { ...ALICE, id: "agent:robot", kind: "agent", name: "robot", may_decide: false };
+
+export const DRAFT: DraftInFull = {
+  id: "d_1",
+  status: "draft",
+  version: 3,
+  prompt: "Say <script>alert(1)</script> & <b>bold</b>",
+  context: {},
+  provider: null,
+  generated: null,
+  content: null,
+  error: null,
+  work: {},
+  author: "agent:robot",
+  created_at: "2026-01-01T00:00:00.000Z",
+  updated_at: "2026-01-01T00:00:00.000Z",
+  decided_by: null,
+  decision_reason: null,
+  terms: {
+    command: ["sh", "-c", "echo 'it works'"],
+    repository: "/srv/code",
+    network: false,
+    limits: { wall_clock_seconds: 3600, output_bytes: 10485760 },
+    a_field_of_tomorrow: "is shown as well",
+  },
+  digest: "sha256:0123456789abcdef",
+};
+
+export const DEFAULTS = { work: {}, expires_after_seconds: null, four_eyes: false };
+
+export function shown(what: ReactNode, path = "/") {
+  const queries = new QueryClient({
+    defaultOptions: { queries: { retry: false, staleTime: Number.POSITIVE_INFINITY } },
+  });
+  const { hook } = memoryLocation({ path });
+  const view = render(
+    <QueryClientProvider client={queries}>
+      <Router hook={hook}>{what}</Router>
+    </QueryClientProvider>,
+  );
+  return { ...view, queries };
+}
