@@ -881,14 +881,14 @@ def _make_database(layout: Layout, settings: Settings) -> list[Made]:
 
 def _check_own_log(layout: Layout, database: Database) -> None:
     """Refuse the database of another workspace: a key of our own would stand in a log that does not know it."""
-    from interlock.storage.errors import DatabaseMissing
+    from interlock.storage.errors import DatabaseMissing, NotADatabase
     from interlock.storage.evidence import StoredLog
     from interlock.workspace.errors import WorkspaceInvalid
 
     key = layout.keys / LOG_KEY
     if any(each.exists() for each in (key, key.with_suffix(".vkey"), layout.evidence / "log.vkey")):
         return
-    with suppress(DatabaseMissing):
+    with suppress(DatabaseMissing, NotADatabase):  # which is for `create` to judge
         if StoredLog(database).size() > 0:
             raise WorkspaceInvalid(
                 "the database has the log of another workspace",
