@@ -8,7 +8,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ConsoleIsThere(BuildHookInterface):  # type: ignore[type-arg]
+class ConsoleIsThere(BuildHookInterface):
     """Looks for the page before a wheel is made; an editable installation may do without."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -301,3 +301,15 @@ def test_two_inits_at_the_same_moment_make_one_workspace(tmp_path: Path, capsys:
         assert [event["kind"] for event in ask.json("evidence", "list")] == BEGUN
         assert ask("evidence", "head").code == 0
         assert ask("evidence", "verify").code == 0
+
+
+@pytest.mark.proves("pipeline-accepted")
+def test_an_agent_that_makes_a_workspace_accepts_no_pipeline_and_a_person_s_init_does(tmp_path: Path) -> None:
+    root = tmp_path / "made"
+    assert call("init", str(root), "--as", "agent:x", at=tmp_path).code == 0
+    listed = {row["name"]: row["status"] for row in call("pipeline", "list", "--json", at=root).json}
+    assert listed == {"agent-self-heal": "not accepted", "doc-refresh": "not accepted"}
+    call("pipeline", "run", "doc-refresh", at=root).refuses(4, "no human has accepted doc-refresh")
+    assert call("init", str(root), at=tmp_path).code == 0
+    assert {row["status"] for row in call("pipeline", "list", "--json", at=root).json} == {"accepted"}
+    assert {row["status"] for row in call("deployment", "definitions", "--json", at=root).json} == {"accepted"}
