@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 class MismatchError(Exception):
-    """A log's entry is not in the ledger as the log tells it."""
+    """A log can not be read, or an entry of it is not in the ledger as the log tells it."""
 
     exit_code = 30
 
@@ -87,8 +87,11 @@ def tell_history(system: CICDSystem, subject: str) -> None:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read a file of JSON lines; raises `MismatchError` where it is none."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise MismatchError(f"{path} is torn, or can not be read: {error}") from None
 
 
 def say(text: str) -> None:

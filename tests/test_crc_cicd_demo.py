@@ -102,6 +102,18 @@ def test_a_snapshot_that_does_not_fit_together_is_named(snapshot: Path, path: st
     assert words in finished.stderr
 
 
+def test_a_log_that_is_torn_or_gone_is_named(snapshot: Path) -> None:
+    file = snapshot / MIRROR
+    file.write_bytes(file.read_bytes()[:-5])
+    torn = follow(snapshot)
+    file.unlink()
+    gone = follow(snapshot)
+    for finished in (torn, gone):
+        assert finished.returncode == 30, finished
+        assert finished.stderr.startswith("mismatch: ")
+        assert MIRROR in finished.stderr
+
+
 def test_a_subject_of_which_nothing_is_told_is_named(snapshot: Path) -> None:
     finished = follow(snapshot, "pipeline_none")
     assert finished.returncode == 30

@@ -282,6 +282,7 @@ from interlock.workspace.events import WindowCompleted
 
 house = Interlock.at(Path(sys.argv[1]))
 actor = Actor(principal=Principal.parse("service:" + sys.argv[2]))
+print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(500):
     with house.database.write(actor) as transaction:
@@ -300,17 +301,29 @@ def root(tmp_path: Path) -> Path:
 def settled(root: Path) -> Interlock:
     """Bring the files up to the log, sign, and return the house."""
     house = Interlock.at(root)
+    house.database.seal()
     house.evidence.head()
     assert house.catch_up(ALICE) == ()
     return house
 
 
 @pytest.mark.timeout(120)
-def test_two_processes_append_ten_thousand_events_at_once_and_the_log_is_one(root: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_two_processes_append_ten_thousand_events_at_once_and_the_log_is_one(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    root, url = tmp_path / "w", request.getfixturevalue("postgres_url") if kind == "postgres" else ""
+    create_workspace(root, ALICE, database_url=url, replace=False)
     writers = [
-        subprocess.Popen([sys.executable, "-c", _APPEND, str(root), name], stdin=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", _APPEND, str(root), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for name in ("one", "two")
     ]
+    for writer in writers:
+        assert writer.stdout is not None
+        with writer.stdout:
+            assert writer.stdout.readline() == b"ready\n"
     for writer in writers:
         assert writer.stdin is not None
         writer.stdin.write(b"\n")
@@ -318,6 +331,9 @@ def test_two_processes_append_ten_thousand_events_at_once_and_the_log_is_one(roo
     assert [writer.wait(110) for writer in writers] == [0, 0]
     with closing(settled(root)) as house:
         told = [json.loads(data) for data in house.event_log.leaves(0, house.event_log.size())]
+        subjects = [each["subject"] for each in told if each["subject"] in {"one", "two"}]
+        assert subjects != sorted(subjects), "neither waited for the other"
+        assert subjects != sorted(subjects, reverse=True)
         for name in ("one", "two"):
             mine = [each["payload"]["entries"] for each in told if each["subject"] == name]
             assert mine == list(range(5000))

@@ -116,6 +116,17 @@ def statement_of_another_entry(folder: Path) -> None:
     path.write_bytes(path.read_bytes().replace(digests[0].encode(), digests[1].encode()))
 
 
+def test_the_steps_without_interlock_refuse_a_checkpoint_that_was_replayed_in_another_run(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path).begin()
+    shop.checkpoint()
+    shop.log.data.append(shop.log.data[-1].replace(b'"subject":"p_1"', b'"subject":"p_2"'))
+    folder = shop.export()
+    (folder / "trusted.vkey").write_bytes((folder / "log.vkey").read_bytes())
+    code, said = done(folder)
+    assert code != 0
+    assert "a checkpoint of another run, p_1" in said
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -6,6 +6,7 @@ import json
 import stat
 import threading
 from base64 import b64decode
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,11 +32,13 @@ from interlock.evidence.errors import (
     RequestMalformed,
     WitnessStateDamaged,
 )
-from interlock.evidence.models import Report
+from interlock.evidence.head import sign_head
+from interlock.evidence.models import Report, TreeHead
 from interlock.evidence.note import Verifier, open_note, text_of
 from interlock.evidence.policy import Policy, parse_policy
+from interlock.evidence.tree import root_of
 from interlock.evidence.verify import verify_export
-from interlock.evidence.witness import Witness, load_witness, make_witness, read_request
+from interlock.evidence.witness import Request, Witness, load_witness, make_witness, read_request, render_request
 
 ALICE = Actor(principal=Principal.parse("human:alice"))
 SECONDS = 1_795_262_400
@@ -156,6 +159,16 @@ def test_a_witness_cosigns_no_log_that_it_does_not_know(witness: Witness) -> Non
     with pytest.raises(NoteUntrusted):
         witness.cosign(room(log, signer(2)).witness_request(0), SECONDS)
     assert not witness.state.exists()
+
+
+def test_a_witness_cosigns_no_head_that_another_log_signed_in_this_ones_name(witness: Witness) -> None:
+    watched = replace(witness, logs=(signer().verifier(), signer(2, "other.example/log").verifier()))
+    log = MemoryLog([leaf(number) for number in range(9)])
+    note = sign_head(TreeHead(ORIGIN, 9, root_of(log.leaf_hashes(9))), signer(2, "other.example/log"))
+    with pytest.raises(NoteUntrusted):
+        watched.cosign(render_request(Request(0, (), note)), SECONDS)
+    assert not witness.state.exists()
+    watched.cosign(room(signed_log(3)).witness_request(0), SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -333,6 +346,14 @@ def test_a_policy_for_another_log_is_not_met(tmp_path: Path) -> None:
     with pytest.raises(HeadSignatureInvalid):
         verified(tmp_path, policy(f"log {signer(1, 'elsewhere.example').verifier().vkey()}\nquorum none\n"))
     assert verified(tmp_path, policy("quorum none\n")).witnesses == ()
+
+
+def test_a_log_of_the_policys_name_but_of_another_key_is_not_met(tmp_path: Path) -> None:
+    exported(signed_log(3), tmp_path)
+    with pytest.raises(HeadSignatureInvalid, match="no key that the policy lists"):
+        verified(tmp_path, policy(f"log {signer(2).verifier().vkey()}\nquorum none\n"))
+    both = f"log {signer(2).verifier().vkey()}\nlog {signer().verifier().vkey()}\nquorum none\n"
+    assert verified(tmp_path, policy(both)).entries == 3
 
 
 def test_a_line_of_cosignatures_that_we_do_not_write_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,24 @@ def test_only_what_was_looked_at_is_accepted(served: Served) -> None:
     assert made.headers["Location"] == f"/ops/pipeline-runs/{made.json()['id']}"
 
 
+def test_a_run_that_is_asked_for_again_under_the_same_key_is_the_same_run(served: Served) -> None:
+    client, under = served.client(), {"Idempotency-Key": "of-this-morning"}
+    first, again = (
+        client.post(f"/ops/pipelines/{HEAL}/runs", json={"trigger": "cron"}, headers=under) for _ in range(2)
+    )
+    assert (first.status_code, again.json()["id"]) == (201, first.json()["id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["Location"] == first.headers["Location"]
+    assert [each["id"] for each in client.get("/ops/pipeline-runs").json()] == [first.json()["id"]]
+    told(
+        client.post(f"/ops/pipelines/{HEAL}/runs", json={"trigger": "other"}, headers=under),
+        409,
+        "idempotency_key_used",
+    )
+    other = client.post("/ops/pipelines/doc-refresh/runs", json={"trigger": "cron"}, headers=under).json()
+    assert other["name"] == "doc-refresh"
+
+
 def test_a_run_that_waits_can_be_cancelled_and_is_never_begun(served: Served) -> None:
     run = served.client().post(f"/ops/pipelines/{HEAL}/runs", json={}).json()["id"]
     ended = served.client("operator").post(f"/ops/pipeline-runs/{run}/cancel", json={"reason": "not today"}).json()

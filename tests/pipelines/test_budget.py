@@ -68,6 +68,11 @@ def test_what_has_begun_or_signs_a_wanted_checkpoint_is_not_dropped(kept: str) -
     assert budget.decide(*staged(*jobs, limit=Budget(tokens=1000)), begun=begun).action == "escalate"
 
 
+def test_a_job_whose_checkpoint_only_the_end_waits_for_is_not_dropped() -> None:
+    jobs = [job("a", 800), job("b", 300, sensitive=True, signs=("gate",))]
+    assert budget.decide(*staged(*jobs, limit=Budget(tokens=1000))).action == "escalate"
+
+
 def test_a_job_that_another_one_names_is_not_dropped() -> None:
     jobs = [
         job("a", 800),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from interlock.access.errors import Frozen
 from interlock.doors.cli import Call, open_door
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines.deployment_cli import door
@@ -147,6 +148,22 @@ def test_a_blocked_promotion_brings_the_files_up_to_date_all_the_same(terminal: 
     before = terminal.wrote
     with pytest.raises(PromotionBlocked, match="nobody has verified it"):
         terminal("promote", made["id"])
+    assert terminal.wrote == before + 1
+
+
+@pytest.mark.parametrize("verb", ["create", "monitor", "rollback"])
+def test_whatever_is_stopped_on_its_way_brings_the_files_up_to_date_all_the_same(terminal: Terminal, verb: str) -> None:
+    def frozen(_: object) -> None:
+        raise Frozen
+
+    terminal("approve", "plain")
+    words: tuple[str, ...] = ("create", "plain", "--environment", "staging", "--version", "1.0")
+    if verb != "create":
+        words = (verb, terminal.json(*words)["id"], *(("--reason", "enough") if verb == "rollback" else ()))
+    terminal.world.rooms = replace(terminal.world.rooms, record_outcome=frozen)
+    before = terminal.wrote
+    with pytest.raises(Frozen):
+        terminal(*words)
     assert terminal.wrote == before + 1
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from interlock.access.errors import Frozen
 from interlock.kernel.errors import Unreachable
 from interlock.pipelines import jobs
 from interlock.pipelines.jobs import Errand, LinesEnded, Printed, Workshop, environment_of, run_line, run_lines
@@ -179,6 +180,20 @@ def test_nothing_begins_once_it_is_stopped(bench: Bench) -> None:
     stopped.set()
     assert bench.run("touch build_output/late", stopped=stopped).reason == "stopped"
     assert not (bench.root / "build_output/late").exists()
+
+
+def test_each_command_begins_only_if_it_may(bench: Bench) -> None:
+    asked: list[int] = []
+
+    def before() -> None:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise Frozen("panic mode is on")
+
+    lines = [Line(argv=("touch", f"build_output/{name}")) for name in ("one", "two", "three")]
+    ended = run_lines(bench.shop, lines, bench.errand(), write=bench.write, before=before)
+    assert (ended.reason, asked) == ("panic_mode", [0, 1])
+    assert [path.name for path in (bench.root / "build_output").iterdir()] == ["one"]
 
 
 def test_a_log_that_can_not_be_written_ends_the_command_and_is_the_callers_error(bench: Bench) -> None:

@@ -190,6 +190,18 @@ def test_a_plan_that_can_not_be_written_is_exit_two(place: Place) -> None:
     assert (said.code, said.out) == (2, b"")
 
 
+def test_a_plan_is_not_written_through_a_link_out_of_the_workspace(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (place.root / "build_output").rmdir()
+    (place.root / "build_output").symlink_to(outside)
+    said = call(place.root)
+    assert said.code != 0
+    assert "leads out of the workspace by a link [output_forbidden]" in said.err
+    assert list(outside.iterdir()) == []
+
+
 def test_missing_folders_are_made_on_application(place: Place) -> None:
     (place.root / "docs/documentation").rmdir()
     planned = optimize(place.root, mode="agent", folders=FOLDERS, clock=lambda: NOW)

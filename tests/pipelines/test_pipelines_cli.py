@@ -184,6 +184,8 @@ def test_an_artefact_comes_back_as_it_was_when_its_job_ended(ask: Door, tmp_path
     assert ask("pipeline", "artefact", "get", run, "out/thing.txt").out == "good\n"
     ask("--json", "pipeline", "artefact", "get", run, "out/thing.txt").refuses(2, "--out FILE")
     ask("pipeline", "artefact", "get", run, "../secret").refuses(3, "artefact_missing")
+    for place in (tmp_path, tmp_path / "none/thing.txt"):
+        ask("pipeline", "artefact", "get", run, "out/thing.txt", "--out", str(place)).refuses(2, "can not be written")
 
 
 def test_roles_are_listed_with_what_the_log_knows_of_them(ask: Door) -> None:

@@ -174,6 +174,21 @@ def test_a_server_that_never_answers_is_given_up() -> None:
     assert (found.passed, found.message) == (False, "no answer within 1 s")
 
 
+def test_a_name_that_nobody_resolves_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def waits(*_: object, **__: object) -> list[tuple[object, ...]]:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", waits)
+    began = time.monotonic()
+    found = look(http("http://slow.example/", timeout_seconds=1))
+    answered.set()
+    assert (found.passed, found.message) == (False, "no answer within 1 s")
+    assert time.monotonic() - began < 10
+
+
 def test_an_answer_of_more_than_a_mebibyte_does_not_pass(site: tuple[str, list[str]]) -> None:
     assert look(http(site[0] + "/huge")).message == "the answer is larger than 1048576 bytes"
 

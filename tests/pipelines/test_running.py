@@ -227,6 +227,16 @@ def test_a_job_without_a_sound_artefact_fails_the_run(space: Workspace, text: st
     assert "ghp_" not in str(space.events(done))
 
 
+def test_of_artefacts_with_secrets_none_is_kept(space: Workspace) -> None:
+    token = "ghp_a1B2c3D4e5a1B2c3D4e5a1B2c3D4e5F6g7H8"  # noqa: S105 - of nobody
+    names = [f"build_output/{name}.txt" for name in "ab"]
+    space.declare(
+        {"a": {"script": sh(*(f"echo {name} {token} > {name}" for name in names)), "artifacts": {"paths": names}}}
+    )
+    assert space.run().reason == "secret_in_artefact"
+    assert [path for path in (space.root / ".interlock/artefacts").rglob("*") if path.is_file()] == []
+
+
 def test_nothing_runs_that_was_not_accepted(space: Workspace) -> None:
     space.declare({"a": makes("a")})
     made = space.create()
@@ -370,6 +380,23 @@ def test_while_panic_is_on_no_job_begins_and_the_run_ends_as_failed(space: Works
     assert space.runner().resume(done.id).status is Status.SUCCESS
 
 
+@pytest.mark.parametrize("where", ["a.begun", "r.begun"])
+def test_no_command_and_no_action_begins_under_panic_though_its_job_has(space: Workspace, where: str) -> None:
+    release = {"agent_role": "operator", "action": "deploy_updates", "needs": ["a"]}
+    space.declare({"a": makes("a"), "r": release})
+
+    def probe(at: str) -> None:
+        if at == where:
+            space.house.access.raise_panic(ALICE, role=Role.ADMIN, reason="stop everything")
+
+    done = space.run(probe=probe)
+    assert (done.status, done.reason, done.job(where[0]).reason) == (Status.FAILED, "panic_mode", "panic_mode")
+    assert (space.root / "build_output/order").exists() == (where != "a.begun")
+    assert space.events(done, "deployment_outcome.recorded") == []
+    space.house.access.release_panic(ALICE, role=Role.ADMIN, reason="over")
+    assert space.runner().resume(done.id).status is Status.SUCCESS
+
+
 # --- agents and checkpoints -------------------------------------------------------------------------------------------
 
 
@@ -425,16 +452,25 @@ def test_an_action_is_told_and_one_that_deploys_is_a_row_of_the_report(space: Wo
 
 
 @pytest.mark.parametrize(
-    "output", ["../out.json", "agents/out.json", "linked/out.json", "near/out.json", ".interlock/keys/out.json"]
+    ("output", "why"),
+    [
+        ("../out.json", "no report is written to"),
+        ("agents/out.json", "no report is written to"),
+        ("linked/out.json", "leads out of the workspace by a link"),
+        ("near/out.json", "leads out of the workspace by a link"),
+        (".interlock/keys/out.json", "no report is written to"),
+    ],
 )
-def test_a_self_heal_report_is_written_nowhere_but_where_jobs_may_write(space: Workspace, output: str) -> None:
+def test_a_self_heal_report_is_written_nowhere_but_where_jobs_may_write(
+    space: Workspace, output: str, why: str
+) -> None:
     (space.root / "linked").symlink_to(space.root.parent)
     (space.root / "near").mkdir()
     (space.root / "near/telemetry").symlink_to(space.root.parent)
     space.declare({"heal": {"action": "run_self_heal", "parameters": {"output": output}, **ROLE}})
     done = space.run()
     assert (done.status, done.reason) == (Status.FAILED, "task_failed")
-    assert "no report is written to" in (done.message or "")
+    assert why in (done.message or "")
     assert [path.name for path in space.root.parent.iterdir()] == [space.root.name]
     assert not (space.root / output).exists()
 
@@ -492,12 +528,36 @@ def test_a_stage_over_its_budget_goes_on_without_what_may_be_dropped(space: Work
     assert not (space.root / "build_output/b.txt").exists()
 
 
+def test_a_job_that_signs_is_not_dropped_for_the_budget_since_the_end_waits_for_its_checkpoint(
+    space: Workspace,
+) -> None:
+    space.declare(
+        {
+            "b": makes("b", estimated_tokens=200, budget_sensitive=True),
+            "a": makes("a", estimated_tokens=900, budget_sensitive=True, **ROLE),
+        },
+        stages=BUDGETED,
+        checkpoints=[GATE],
+    )
+    done = space.run()
+    assert (done.status, done.message, statuses(done)) == (Status.SUCCESS, None, {"b": "Skipped", "a": "Success"})
+
+
 def test_a_stage_that_can_not_keep_its_budget_fails_the_run_before_any_job(space: Workspace) -> None:
     space.declare({"a": makes("a", estimated_tokens=1001)}, stages=BUDGETED)
     done = space.run()
     assert (done.status, done.reason, statuses(done)) == (Status.FAILED, "budget_escalated", {"a": "Pending"})
     assert [each["action"] for each in space.events(done, "budget.decided")] == ["escalate"]
     assert not (space.root / "build_output/order").exists()
+
+
+def test_a_budget_that_stops_the_run_is_its_reason_also_where_other_jobs_are_killed_for_it(space: Workspace) -> None:
+    late = makes("late", stage="later", estimated_tokens=1001)
+    space.declare(
+        {"a": {"script": sh(FORKING), **SOON}, "late": late}, stages=["build", {**BUDGETED[0], "name": "later"}]
+    )
+    done = space.run()
+    assert (done.status, done.reason, done.job("a").reason) == (Status.FAILED, "budget_escalated", "stopped")
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------
@@ -546,6 +606,30 @@ def test_a_checkpoint_that_expired_meanwhile_is_signed_anew_by_its_job(space: Wo
     done = space.runner(pipelines=later).resume(failed.id)
     assert (done.status, attempts(done)) == (Status.SUCCESS, {"a": 2, "b": 2})
     assert len([each for each in done.checkpoints if each.name == "gate"]) == 2
+
+
+@pytest.mark.parametrize("how", ["edited", "expired"])
+def test_a_checkpoint_that_nobody_waits_for_and_that_does_not_hold_at_the_end_is_signed_anew(
+    space: Workspace, how: str
+) -> None:
+    seen = {**GATE, "verifies": "docs/seen.txt"}
+    space.declare({"a": {**ROLE, "script": sh("echo a > docs/seen.txt")}, "b": makes("b")}, checkpoints=[seen])
+    rooms = space.house.pipelines
+    later = replace(rooms, clock=lambda: system_clock() + rooms.options.checkpoint_seconds * 1000)
+
+    def probe(where: str) -> None:
+        if where == "end" and how == "edited":
+            space.write("docs/seen.txt", "evil")
+
+    made = space.create()
+    if how == "edited":
+        failed = space.runner(probe).run(made.id)
+        assert (failed.reason, statuses(failed)) == ("checkpoint_artefact_changed", {"a": "Success", "b": "Success"})
+    else:
+        with carry(space, made, "run", "end") as process:
+            assert process.wait(60) == -signal.SIGKILL
+    done = space.runner(pipelines=later if how == "expired" else rooms).resume(made.id)
+    assert (done.status, done.message, attempts(done)) == (Status.SUCCESS, None, {"a": 2, "b": 1})
 
 
 def carry(space: Workspace, made: Pipeline, *words: str) -> subprocess.Popen[str]:
@@ -700,6 +784,31 @@ def test_a_shipped_pipeline_is_red_behind_each_checkpoint_that_does_not_hold(
     assert [done.reason, done.job(held).reason] == reasons * 2
     assert done.status is Status.FAILED
     assert [each["before"] for each in space.events(done, "pipeline.checkpoint_refused")] == [f"job {held}"]
+
+
+SIGNED = (
+    ("agent-self-heal", "PlanAgent", "repair/2-gather_context", "job deploy/1-deploy_updates"),
+    ("agent-self-heal", "OperationsBoardAgent", "deploy/1-deploy_updates", "job verify/1-audit_deployment"),
+    ("agent-self-heal", "ReviewAgent", "verify/1-audit_deployment", "the end"),
+    ("doc-refresh", "PlanAgent", "agent-self-heal", "job validate"),
+    ("doc-refresh", "OperationsBoardAgent", "validate", "job doc-refresh"),
+    ("doc-refresh", "ReviewAgent", "verify", "the end"),
+)
+
+
+@pytest.mark.proves("pipeline-fails-fast")
+@pytest.mark.parametrize(("name", "agent", "signer", "held"), SIGNED)
+def test_a_shipped_pipeline_is_red_where_any_one_of_its_checkpoints_lost_its_key(
+    space: Workspace, name: str, agent: str, signer: str, held: str
+) -> None:
+    def probe(where: str) -> None:
+        if where == f"{signer}.ended":
+            space.house.keyring.revoke(ALICE, f"agent-{agent}", reason="it was seen elsewhere")
+
+    done = run_shipped(space, name, probe)
+    assert (done.status, done.reason) == (Status.FAILED, "checkpoint_key_revoked")
+    assert agent in str(done.message)
+    assert [each["before"] for each in space.events(done, "pipeline.checkpoint_refused")] == [held]
 
 
 @pytest.mark.parametrize(("name", "value"), [("API_TOKEN", "plain-value-1234567"), ("DB_PASSWORD", "hunter2hunter2")])

@@ -152,6 +152,21 @@ def test_a_report_does_not_reach_a_key_through_a_link(place: Place) -> None:
     assert not (place.root / ".interlock/keys/x.json").exists()
 
 
+@pytest.mark.parametrize("way", ["build_output/telemetry", "build_output/way"])
+def test_nothing_is_written_through_a_link_out_of_the_workspace_or_to_keys(
+    place: Place, tmp_path_factory: pytest.TempPathFactory, way: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    for target in (outside, place.root / ".interlock" / "keys"):
+        before = sorted(target.iterdir())
+        (place.root / way).unlink(missing_ok=True)
+        (place.root / way).symlink_to(target)
+        said = call(place.root, "--output", REPORT if way.endswith("telemetry") else f"{way}/x.json")
+        assert (said.code, said.out) == (2, b"")
+        assert "[output_forbidden]" in said.err
+        assert sorted(target.iterdir()) == before
+
+
 def test_what_is_wrong_is_attention_and_exit_one(place: Place) -> None:
     place.policy.write_text("{}")
     (place.root / "docs/documentation").rmdir()
@@ -290,6 +305,41 @@ def test_processes_of_a_pipeline_are_orphans_once_it_has_ended(place: Place) -> 
     assert said.code == 1
     (check,) = [each for each in said.json["checks"] if each["name"] == "orphan_processes"]
     assert check["after"][0].startswith(f"process {process.pid} belongs to {run}")
+
+
+def test_processes_of_a_deployment_are_orphans_once_nobody_is_at_work_on_it(place: Place) -> None:
+    house = Interlock.at(place.root)
+    marked: list[int] = []
+    seen: list[Said] = []
+
+    def begun(_: str) -> None:
+        if not seen:
+            seen.append(call(place.root))
+
+    try:
+        house.deployments.accept(ALICE, "workspace-reports")
+        first = house.deployments.create(ALICE, "workspace-reports", environment="staging", version="1.0").id
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
+            env={**os.environ, "INTERLOCK_RUN": f"{first}:1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            marked.append(process.pid)
+            replace(house.deployments, probe=begun).rollback(ALICE, first, reason="enough")
+            after = call(place.root)
+            process.communicate()
+    finally:
+        house.close()
+    found = [
+        next(each["after"] for each in said.json["checks"] if each["name"] == "orphan_processes")
+        for said in (*seen, after)
+    ]
+    assert found[0] == []
+    assert found[1][0].startswith(f"process {marked[0]} belongs to {first}")
 
 
 # --- repairs ----------------------------------------------------------------------------------------------------------
@@ -475,6 +525,23 @@ def test_a_repair_that_fails_names_how_to_go_back(ill: Place) -> None:
         self_heal.heal(ill, output=ill.root / REPORT, apply=True, new_ulid=lambda: run)
     assert f"--undo h_{run}" in caught.value.hint
     assert os.path.lexists(ill.root / ".workspace/build.lock")
+
+
+def test_a_repair_that_fails_on_its_way_tells_what_was_done(ill: Place) -> None:
+    (ill.root / ".workspace/late.lock").write_text((ill.root / ".workspace/build.lock").read_text())
+    run, said = "01ARZ3NDEKTSV4RRFFQ69G5FAV", list[Event]()
+
+    def tell(event: Event) -> None:
+        said.append(event)
+        if event.kind == "auto_fix.planned" and event.payload()["target"] == ".workspace/late.lock":
+            (ill.root / ".workspace/late.lock").unlink()
+
+    with pytest.raises(InterlockError, match="No such file"):
+        self_heal.heal(ill, output=ill.root / REPORT, apply=True, tell=tell, new_ulid=lambda: run)
+    planned = ["docs/documentation", ".workspace/build.lock", ".workspace/late.lock"]
+    assert [each.payload()["target"] for each in said if each.kind == "auto_fix.planned"] == planned
+    assert [each.payload()["target"] for each in said if each.kind == "auto_fix.applied"] == planned[:2]
+    assert [each.payload()["source"] for each in said if each.kind == "file.relocated"] == [planned[1]]
 
 
 def test_a_place_without_a_state_folder_still_has_a_report(place: Place) -> None:

@@ -12,6 +12,7 @@ from interlock.approval.plan import EMPTY_PLAN
 from interlock.evidence.keys import load_verifiers
 from interlock.evidence.models import Attestations, Report
 from interlock.evidence.verify import verify_export
+from interlock.workspace import attestations, ledger
 from tests.cli.door import Door
 from tests.conftest import ALICE, BOB, WORKER
 
@@ -73,6 +74,20 @@ def test_a_workspace_from_before_there_were_envelopes_gets_them_all(house: Inter
     cursor.write_text(json.dumps(before))
     house.catch_up(ALICE)
     assert envelope.exists()
+
+
+def test_what_is_beside_the_ledger_runs_never_ahead_of_it_though_the_log_grows_meanwhile(house: Interlock) -> None:
+    house.keyring.complete(ALICE)
+    verified(house)
+    folder, log = house.layout.evidence, house.event_log
+    entries = log.size()
+    house.agent_key(WORKER, "PlanAgent", "planner")  # by another process, which has not come to the files yet
+    house.evidence.head()
+    assert attestations.catch_up(folder, log, 0, entries) == entries
+    assert ledger.write_heads(folder / "heads.jsonl", log, entries) is None
+    found = verify_export(folder / "ledger.jsonl", folder / "heads.jsonl", load_verifiers(folder / "log.vkey"))
+    assert (found.entries, found.last_head) == (entries, entries)
+    assert verified(house).entries == entries + 1
 
 
 @pytest.mark.parametrize("name", ["envelope", "keys.json"])

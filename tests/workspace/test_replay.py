@@ -235,8 +235,21 @@ def test_a_ledger_whose_events_can_not_follow_each_other_is_refused(snapshot: Pa
     shutil.copy(snapshot / LEDGER, snapshot / "ledger")
     leaf_edit(snapshot, index, lambda event: event["payload"].update(current_status="Running"))
     leaf_edit(snapshot, place(snapshot, "deployment_outcome.recorded"), forget)
-    with pytest.raises(StateMismatch, match="lacks what it has to tell"):
+    for look in (replay, render_report, verify_report):
+        with pytest.raises(StateMismatch, match="lacks what it has to tell"):
+            look(snapshot)
+
+
+def test_a_ledger_of_which_no_state_can_be_told_is_refused(snapshot: Path) -> None:
+    without_heads(snapshot)
+    index = place(snapshot, "pipeline.state.created")
+    leaf_edit(snapshot, index, lambda event: event["payload"].update(triggered_ms=None))
+    with pytest.raises(StateMismatch, match="no state can be told"):
         replay(snapshot)
+    with pytest.raises(StateMismatch, match="no state can be told"):
+        replay(snapshot, index)
+    with pytest.raises(StateMismatch, match="no state can be told"):
+        CICDSystem(snapshot).load_state_from_disk()
 
 
 def test_a_head_that_another_key_signed_is_refused(snapshot: Path) -> None:

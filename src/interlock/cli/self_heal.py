@@ -173,6 +173,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _alive(house: Interlock) -> Callable[[str], bool | None]:
+    from interlock.pipelines import deployments
     from interlock.pipelines.models import Status
     from interlock.pipelines.service import PREFIX
     from interlock.runs.models import ENDED
@@ -181,6 +182,8 @@ def _alive(house: Interlock) -> Callable[[str], bool | None]:
         try:
             if has_prefix(run_id, PREFIX):
                 return house.pipelines.get(run_id).status in {Status.PENDING, Status.RUNNING}
+            if has_prefix(run_id, deployments.PREFIX):
+                return house.deployments.at_work(run_id)
             return house.runs.get(run_id).status not in ENDED
         except InterlockError:
             return None

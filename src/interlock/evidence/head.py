@@ -12,7 +12,7 @@ from typing import cast
 
 from interlock.evidence.errors import HeadMalformed, LineMalformed
 from interlock.evidence.models import SignedHead, TreeHead
-from interlock.evidence.note import MAX_NOTE, Signer, Verifier, decode_base64, open_note, sign
+from interlock.evidence.note import MAX_NOTE, Signer, Verifier, decode_base64, open_note, sign, text_of
 from interlock.evidence.strict_json import parse
 from interlock.evidence.tree import HASH_BYTES
 from interlock.kernel.canonical import MAX_INTEGER, canonical
@@ -54,6 +54,15 @@ def sign_head(head: TreeHead, *signers: Signer) -> str:
 def open_head(note: str | bytes, verifiers: Iterable[Verifier]) -> TreeHead:
     """Return the head that a trusted key signed; raises a `NoteRejected` otherwise."""
     return parse_body(open_note(note, verifiers).text)
+
+
+def open_own_head(note: str | bytes, verifiers: Iterable[Verifier]) -> TreeHead:
+    """Return the head that a trusted key of its own log signed; raises a `NoteRejected` otherwise.
+
+    A log's key bears the log's name. Where several logs are trusted, none of them may speak in another's name.
+    """
+    origin = parse_body(text_of(note)).origin
+    return open_head(note, [verifier for verifier in verifiers if verifier.name == origin])
 
 
 def render_head(head: SignedHead) -> bytes:

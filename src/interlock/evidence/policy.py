@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from interlock.evidence.cosignature import WitnessKey
-from interlock.evidence.errors import HeadSignatureInvalid, KeyMalformed, PolicyMalformed
+from interlock.evidence.errors import HeadSignatureInvalid, KeyMalformed, NoteRejected, PolicyMalformed
+from interlock.evidence.head import open_own_head
 from interlock.evidence.note import Verifier
 
 NONE: Final = "none"
@@ -42,10 +43,14 @@ class Policy:
     """In the file's order: members stand before their groups."""
     quorum: str
 
-    def check_log(self, origin: str) -> None:
-        """Raise `HeadSignatureInvalid` if the policy lists logs and this is none of them."""
-        if self.logs and origin not in {log.name for log in self.logs}:
-            raise HeadSignatureInvalid(f"the policy does not list the log {origin}")
+    def check_log(self, note: str) -> None:
+        """Raise `HeadSignatureInvalid` if the policy lists keys of logs, and none of them signed this head."""
+        if not self.logs:
+            return
+        try:
+            open_own_head(note, self.logs)
+        except NoteRejected as error:
+            raise HeadSignatureInvalid(f"no key that the policy lists signed the last head: {error.message}") from None
 
     def cosigned(self, body: str, lines: Iterable[str]) -> frozenset[str]:
         """Return the names of the witnesses of which one of these signature lines fits the head's text."""

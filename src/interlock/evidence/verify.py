@@ -151,7 +151,7 @@ def _quorum(policy: Policy | None, file: Path, last: _Mark) -> tuple[str, ...]:
     """Return the policy's witnesses that cosigned the last head; raises `QuorumUnmet` where they are too few."""
     if policy is None:
         return ()
-    policy.check_log(last.head.origin)
+    policy.check_log(last.note)
     cosigned = policy.cosigned(text_of(last.note), read_cosignatures(file, last.size))
     if not policy.met_by(cosigned):
         names = ", ".join(sorted(cosigned)) or "none"

@@ -36,7 +36,7 @@ from interlock.evidence.errors import (
     RequestMalformed,
     WitnessStateDamaged,
 )
-from interlock.evidence.head import open_head, parse_body
+from interlock.evidence.head import open_own_head, parse_body
 from interlock.evidence.keys import create_private, load_private
 from interlock.evidence.models import TreeHead
 from interlock.evidence.note import MAX_NOTE, MAX_SIGNATURES, Verifier, parse_signature, text_of
@@ -116,11 +116,11 @@ class Witness:
     def cosign(self, text: str, seconds: int) -> str:
         """Answer a request with a signature line over its head, remembered first.
 
-        Raises `RequestMalformed`, a `NoteRejected` (no log of ours signed the head) or `ConsistencyRejected`, which
-        says the size that was cosigned last.
+        Raises `RequestMalformed`, a `NoteRejected` (its log is none of ours, or did not sign the head) or
+        `ConsistencyRejected`, which says the size that was cosigned last.
         """
         request = read_request(text)
-        head = open_head(request.note, self.logs)
+        head = open_own_head(request.note, self.logs)
         with _locked(self.state):
             seen = _load(self.state)
             last = seen.get(head.origin)

@@ -10,9 +10,25 @@ from typing import Annotated, Any, Literal, Protocol
 from fastapi import Path, Query, Request, Response
 from pydantic import Field
 
-from interlock.doors.api import ApiCall, Before, Body, Door, Here, Limit, Shown, house, needs, paged, problems
+from interlock.access.models import Actor
+from interlock.doors.api import (
+    ApiCall,
+    Before,
+    Body,
+    Door,
+    Here,
+    IdempotencyKey,
+    Limit,
+    Shown,
+    house,
+    made,
+    needs,
+    paged,
+    problems,
+)
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines.deployments import Deployments
+from interlock.pipelines.events import PipelineCreated
 from interlock.pipelines.models import Status
 from interlock.pipelines.service import Pipelines
 from interlock.pipelines.shown import (
@@ -246,12 +262,19 @@ def accept_pipeline(call: Here, name: Name, body: NewAcceptance) -> dict[str, An
     response_model=RunWhole,
 )
 @needs("operator")
-def create_pipeline_run(call: Here, response: Response, name: Name, body: NewPipelineRun) -> dict[str, Any]:
+def create_pipeline_run(
+    call: Here, response: Response, name: Name, body: NewPipelineRun, key: IdempotencyKey = None
+) -> dict[str, Any]:
     """Ask for a run of an accepted pipeline; it is carried out beside the server."""
-    made = _pipelines(call).create(call.actor, name, trigger=body.trigger)
+    rooms = _pipelines(call)
+
+    def make(actor: Actor) -> str:
+        return rooms.create(actor, name, trigger=body.trigger).id
+
+    run_id = made(call, response, key, f"POST /ops/pipelines/{name}/runs", PipelineCreated.kind, body, make)
     call.wrote()
-    response.headers["Location"] = f"/ops/pipeline-runs/{made.id}"
-    return run_whole(made)
+    response.headers["Location"] = f"/ops/pipeline-runs/{run_id}"
+    return run_whole(rooms.get(run_id))
 
 
 @door.get("/pipeline-runs", responses=problems(404), response_model=list[RunRow])

@@ -62,14 +62,14 @@ def decide(
 
 
 def needed(definition: Definition, job: Job, gone: Collection[str] = ()) -> bool:
-    """Say whether any other job could not go on without this one.
+    """Say whether the run, or any other job, could not go on without this one.
 
-    It could not without a checkpoint that this one signs, nor without a job that it names. That a task stands behind
-    another, or a job without `needs` behind all earlier stages, is order and not need.
+    No run ends well without each of its checkpoints, and no job goes on without one that it names. That a task stands
+    behind another, or a job without `needs` behind all earlier stages, is order and not need.
     """
-    others = [each for each in definition.jobs if each.id != job.id and each.id not in gone]
-    if any(requirement.checkpoint in job.signs for each in others for requirement in each.requires):
+    if job.signs:
         return True
+    others = [each for each in definition.jobs if each.id != job.id and each.id not in gone]
     return definition.dialect == "jobs" and any(
         job.id in each.needs and not _stands_behind_all(definition, each) for each in others
     )

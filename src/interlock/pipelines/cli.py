@@ -230,7 +230,10 @@ def get_artefact(
             for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
             return
-        publish.replace(out, chunks)
+        try:
+            publish.replace(out, chunks)
+        except OSError as error:
+            raise Invalid(f"{out} can not be written: {error.strerror}") from None
     told = {"id": pipeline_id, "status": "written", **asdict(found), "out": str(out)}
     answer(told, [f"{out}  {found.size} bytes  sha256:{found.sha256}"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
@@ -96,19 +96,23 @@ def create(
 ) -> None:
     """Bring a version into an environment; exit 0 if it is up and healthy, 1 if it was rolled back."""
     rooms, actor = _deployments(), call().actor()
-    _end(rooms.create(actor, name, environment=environment, version=version, pipeline_id=pipeline))
+    _end(_told(lambda: rooms.create(actor, name, environment=environment, version=version, pipeline_id=pipeline)))
 
 
 @door.command("resume")
 def resume(deployment_id: DeploymentId) -> None:
     """Go on with a deployment, or a roll back, that was cut off."""
-    _end(_deployments().resume(call().actor(), deployment_id))
+    rooms, actor = _deployments(), call().actor()
+    rooms.get(deployment_id)
+    _end(_told(lambda: rooms.resume(actor, deployment_id)))
 
 
 @door.command("monitor")
 def monitor(deployment_id: DeploymentId) -> None:
     """Look at the health of what is deployed; it is rolled back (exit 1) if it is not healthy."""
-    _end(_deployments().monitor(call().actor(), deployment_id))
+    rooms, actor = _deployments(), call().actor()
+    rooms.get(deployment_id)
+    _end(_told(lambda: rooms.monitor(actor, deployment_id)))
 
 
 @door.command("promote")
@@ -116,12 +120,7 @@ def promote(deployment_id: DeploymentId) -> None:
     """Let a version stay: it is healthy now, and the verifier has signed for the run that made it."""
     rooms, actor = _deployments(), call().actor()
     rooms.get(deployment_id)
-    try:
-        found = rooms.promote(actor, deployment_id)
-    except InterlockError:
-        call().wrote()  # that it was blocked is told, too
-        raise
-    _end(found)
+    _end(_told(lambda: rooms.promote(actor, deployment_id)))
 
 
 @door.command("rollback")
@@ -130,8 +129,18 @@ def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the event.")],
 ) -> None:
     """Take a version back, promoted or not, and bring back the one before."""
-    found = _deployments().rollback(call().actor(), deployment_id, reason=reason)
+    rooms, actor = _deployments(), call().actor()
+    rooms.get(deployment_id)
+    found = _told(lambda: rooms.rollback(actor, deployment_id, reason=reason))
     _end(found, well=frozenset({Status.ROLLED_BACK}))
+
+
+def _told(verb: Callable[[], Deployment]) -> Deployment:
+    try:
+        return verb()
+    except InterlockError:
+        call().wrote()  # how far it came, and that it was stopped there, is told, too
+        raise
 
 
 def _end(found: Deployment, *, well: frozenset[Status] = frozenset({Status.RUNNING, Status.SUCCESS})) -> None:

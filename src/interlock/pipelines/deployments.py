@@ -183,6 +183,15 @@ class Deployments:
         with self.look() as desk:
             return desk.deployments.list(name=name, limit=limit, before=before)
 
+    def at_work(self, deployment_id: str) -> bool:
+        """Say whether somebody on this machine is at work in its environment; raises `DeploymentMissing`."""
+        found = self.get(deployment_id)
+        try:
+            with self._alone(found.name, found.environment):
+                return False
+        except DeploymentBusy:
+            return True
+
     # --- verbs --------------------------------------------------------------------------------------------------------
 
     def create(

@@ -126,14 +126,21 @@ def run_line(
 
 
 def run_lines(
-    shop: Workshop, lines: Sequence[Line], errand: Errand, *, write: Write, stopped: threading.Event | None = None
+    shop: Workshop,
+    lines: Sequence[Line],
+    errand: Errand,
+    *,
+    write: Write,
+    stopped: threading.Event | None = None,
+    before: Callable[[], None] = lambda: None,
 ) -> LinesEnded:
     """Run commands one after the other until one fails, the time is up, or `stopped` is set: then they are killed.
 
-    Nothing of them is left when this returns, or raises what `write` raised. Output goes to `write` line by line.
+    `before` is called before each, and raises an `InterlockError` where it may not begin. Nothing of them is left when
+    this returns, or raises what `write` raised. Output goes to `write` line by line.
     """
     with _private(shop) as private:
-        work = _Work(shop, errand, private, write, stopped or threading.Event())
+        work = _Work(shop, errand, private, write, stopped or threading.Event(), before)
         return work.all(lines)
 
 
@@ -146,6 +153,7 @@ class _Work:
     private: Path
     write: Write
     stopped: threading.Event
+    before: Callable[[], None]
     log: OutputLog = field(init=False)
     notes: dict[str, None] = field(default_factory=dict[str, None])
     containment: str | None = None
@@ -187,6 +195,7 @@ class _Work:
             return STOPPED, "stopped before it began", None
         if seconds <= 0:
             return self._too_long(argv)
+        self.before()
         spec = self._spec(argv, seconds, network=self.errand.network)
         try:
             return self._launched(spec)

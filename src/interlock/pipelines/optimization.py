@@ -19,7 +19,7 @@ from interlock.kernel.errors import InterlockError
 from interlock.pipelines import repairs
 from interlock.pipelines.healing_events import AutoFixPlanned
 from interlock.pipelines.repairs import Action, Tell
-from interlock.pipelines.self_heal import cell
+from interlock.pipelines.self_heal import cell, output_path
 
 REPORT: Final = "build_output/workspace-optimization.json"
 FIXER: Final = "workspace_optimization"
@@ -49,8 +49,11 @@ class Optimized:
 
 
 def optimize(root: Path, *, mode: Mode, folders: Sequence[str], clock: Clock, tell: Tell | None = None) -> Optimized:
-    """Plan, with mode `apply` carry out, and write the report. Raises OSError, and what `repairs.carry_out` raises."""
-    at = clock()
+    """Plan, with mode `apply` carry out, and write the report.
+
+    Raises `OutputForbidden`, OSError, and what `repairs.carry_out` raises.
+    """
+    at, output = clock(), output_path(root, REPORT)
     session = _fresh_session(root, at)
     before = measure(root)
     trees, left = repairs.build_trees(root)
@@ -76,7 +79,7 @@ def optimize(root: Path, *, mode: Mode, folders: Sequence[str], clock: Clock, te
         "left_alone": [{"path": repairs.as_text(path), "reason": why} for path, why in {**left, **also_left}.items()],
         "undo": f"services/gateway/self_heal.py --undo {session}" if mode == "apply" and actions else None,
     }
-    return Optimized(_written(root, document), untold)
+    return Optimized(_written(output, document), untold)
 
 
 def _sizes(before: Measured, moved: Mapping[str, tuple[int, int]]) -> dict[str, object]:
@@ -151,8 +154,7 @@ def _move(action: Action, session: str, size: tuple[int, int]) -> dict[str, obje
     return {"from": repairs.as_text(action.target), "to": repairs.as_text(to), "bytes": size[0], "files": size[1]}
 
 
-def _written(root: Path, document: Mapping[str, Any]) -> bytes:
-    path = root / REPORT
+def _written(path: Path, document: Mapping[str, Any]) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
     publish.replace(path.with_suffix(".md"), [_markdown(document).encode()])

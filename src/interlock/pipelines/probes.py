@@ -345,10 +345,8 @@ def _ask(parts: SplitResult, deadline: float, late: threading.Event) -> tuple[in
 def _connect(parts: SplitResult, deadline: float) -> socket.socket:
     import socket  # noqa: PLC0415 - only probes of the network pay for it
 
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     error: OSError = OSError("the name leads nowhere")
-    for family, kind, protocol, _, address in found:
+    for family, kind, protocol, _, address in _addresses(parts, deadline):
         plain = socket.socket(family, kind, protocol)
         try:
             plain.settimeout(max(0.05, deadline - time.monotonic()))
@@ -359,6 +357,29 @@ def _connect(parts: SplitResult, deadline: float) -> socket.socket:
         else:
             return plain
     raise error
+
+
+def _addresses(parts: SplitResult, deadline: float) -> Sequence[tuple[Any, ...]]:
+    """Resolve the name; raises OSError, TimeoutError where whoever is asked for it takes longer than there is."""
+    import socket  # noqa: PLC0415 - only probes of the network pay for it
+
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    found: list[Sequence[tuple[Any, ...]] | OSError | UnicodeError] = []
+
+    def resolve() -> None:
+        try:
+            found.append(socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.append(error)
+
+    resolver = threading.Thread(target=resolve, daemon=True)  # the call itself knows no time limit
+    resolver.start()
+    resolver.join(max(0.0, deadline - time.monotonic()))
+    if not found:
+        raise TimeoutError
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _speaking(parts: SplitResult, plain: socket.socket) -> http.client.HTTPConnection:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from interlock.kernel.clock import Clock, to_text
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Event
 from interlock.pipelines.healing_errors import (
     PlaceForbidden,
@@ -198,10 +199,12 @@ def _moves(
 # --- carrying out -----------------------------------------------------------------------------------------------------
 
 
-def apply(root: Path, session: str, actions: Sequence[Action], *, at_ms: int) -> list[str]:
-    """Take the steps of all actions, and return the paths that were made or moved.
+def apply(
+    root: Path, session: str, actions: Sequence[Action], *, at_ms: int, took: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Take the steps of all actions, and return the paths that were made or moved; `took` is told each at once.
 
-    Raises `PlaceForbidden` before anything is done, `RepairsBusy`, or `RepairFailed`: then some steps may have been
+    Raises `RepairsBusy` before anything is done, `PlaceForbidden`, or `RepairFailed`: then some steps may have been
     taken, and `undo` takes them back.
     """
     _check_session(session)
@@ -213,7 +216,7 @@ def apply(root: Path, session: str, actions: Sequence[Action], *, at_ms: int) ->
             own = _open(stack, session, quarantine)
             _write_list(own, session, steps, at_ms)
             os.fsync(quarantine)
-            return [step.path for step in steps if _take(top, own, step)]
+            return list(_taken(top, own, steps, took))
         except OSError as error:
             raise RepairFailed(
                 f"{error.filename or session}: {error.strerror}", hint=f"`--undo {session}` takes back what was done"
@@ -281,6 +284,13 @@ def _take(top: int, own: int, step: Step) -> bool:
         return True
 
 
+def _taken(top: int, own: int, steps: Sequence[Step], took: Callable[[str], None]) -> Iterator[str]:
+    for step in steps:
+        if _take(top, own, step):
+            took(step.path)
+            yield step.path
+
+
 def _is_blocked(top: int, own: int, step: Step) -> bool:
     """Say whether a thing that was moved has no way back."""
     moved = _found(own, step.to)
@@ -327,20 +337,32 @@ def carry_out(
 ) -> None:
     """Tell of every action, take their steps, and tell of them again. Raises what `apply` and `tell` raise.
 
-    What can not be told beforehand is not done.
+    What can not be told beforehand is not done. Where a step fails, those before it are told all the same.
     """
     _check([step for action in actions for step in action.steps])
     for action in actions:
         if tell is not None:
             tell(AutoFixPlanned(**told(action, session, fixer, dry_run=False)))
-    apply(root, session, actions, at_ms=clock())
+    taken: list[str] = []
+    try:
+        apply(root, session, actions, at_ms=clock(), took=taken.append)
+    except InterlockError:
+        with suppress(InterlockError):  # what failed first is what matters
+            done = [action for action in actions if not set(taken).isdisjoint(action.changed_paths)]
+            _tell_applied(done, session, tell, fixer)
+        raise
+    _tell_applied(actions, session, tell, fixer)
+
+
+def _tell_applied(actions: Sequence[Action], session: str, tell: Tell | None, fixer: str) -> None:
+    if tell is None:
+        return
     for action in actions:
-        if tell is not None:
-            tell(AutoFixApplied(**told(action, session, fixer, dry_run=False)))
-            for step in action.steps:
-                if step.do == "move":
-                    moved = f"{QUARANTINE}/{session}/{step.to}"
-                    tell(FileRelocated(subject=session, source=as_text(step.path), target=as_text(moved)))
+        tell(AutoFixApplied(**told(action, session, fixer, dry_run=False)))
+        for step in action.steps:
+            if step.do == "move":
+                moved = f"{QUARANTINE}/{session}/{step.to}"
+                tell(FileRelocated(subject=session, source=as_text(step.path), target=as_text(moved)))
 
 
 def told(action: Action, session: str, fixer: str, *, dry_run: bool) -> dict[str, Any]:

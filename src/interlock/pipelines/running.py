@@ -332,6 +332,10 @@ class _Execution:
         if not self._pipelines.still_held(self.hold):
             raise PipelineTaken(f"{self.hold.pipeline_id} was taken up by somebody else, or cancelled")
 
+    def _check_going(self) -> None:
+        """See that a command or an action may begin, whenever its job did; raises `Frozen` or `PipelineTaken`."""
+        self._pipelines.check_going(self._actor, self.hold)
+
     def _check_definition(self) -> None:
         """See once more that nothing that was accepted was edited while it was used."""
         standing = self._pipelines.standing(self.definition.name)
@@ -346,21 +350,15 @@ class _Execution:
 
     def _standing(self, pipeline: Pipeline) -> set[str]:
         """Return the jobs that need not run: done, with what they made unchanged, and nothing redone before them."""
-        again: set[str] = set()
-        while True:
-            found = self._again(pipeline, again)
-            if found == again:
-                break
-            again = found
+        again = self._again(pipeline)
         for job_id in sorted(again):
             if pipeline.job(job_id).status is Status.SUCCESS:
                 self.runner.say(f"{job_id}: done again, because what it made does not stand any more")
         return {job.id for job in self.definition.jobs} - again
 
-    def _again(self, pipeline: Pipeline, before: Collection[str]) -> set[str]:
+    def _again(self, pipeline: Pipeline) -> set[str]:
         again = set[str]()
         latest = recorded(pipeline)
-        wanted = {name.checkpoint for job in self.definition.jobs if job.id in before for name in job.requires}
         for job in self.definition.jobs:
             state = pipeline.job(job.id)
             if state.status is Status.SKIPPED:
@@ -369,8 +367,7 @@ class _Execution:
                 state.status is not Status.SUCCESS
                 or again.intersection(job.needs)
                 or any(latest[each.path] == each and not self._same(each) for each in state.artefacts)
-                or any(pipeline.passed(name) is None for name in job.signs)
-                or any(name in wanted and not self._stands(pipeline, name) for name in job.signs)
+                or not all(self._stands(pipeline, name) for name in job.signs)  # at the latest the end asks for it
             ):
                 again.add(job.id)
         return again
@@ -412,7 +409,7 @@ class _Execution:
         event = budget.told(pipeline.id, self.definition, stage, decision)
         self._tell(lambda: self._pipelines.tell(self._actor, self.hold, event))
         if decision.action == "escalate":
-            raise _Stop(
+            raise self._stop(
                 budget.REASON_ESCALATED,
                 f"stage {stage.name} would take {decision.tokens} tokens and {decision.latency_ms} ms, "
                 f"its budget is {stage.budget.tokens} and {stage.budget.latency_ms}, and nothing more can be dropped",
@@ -564,6 +561,7 @@ class _Execution:
             errand,
             write=lambda printed: self._pipelines.write_log(self.hold, printed),
             stopped=self.stopping,
+            before=self._check_going,
         )
 
     def _ground(self, job: Job) -> AbstractContextManager[Ground | None]:
@@ -574,6 +572,7 @@ class _Execution:
 
     def _act(self, job: Job, lines: LinesEnded) -> agents.Output:
         role, action = str(job.role), str(job.action)
+        self._check_going()
         dispatched = agents.dispatch(
             agents.Context(
                 root=self.runner.workshop.root,
@@ -645,10 +644,12 @@ class _Execution:
         events = [scanning.told(self.hold.pipeline_id, *each) for each in zip(kept, found, strict=True)]
         if events:
             self._tell(lambda: self._pipelines.tell(self._actor, self.hold, *events), len(events))
-        for artefact, scan in zip(kept, found, strict=True):
-            if scan.status == "failed":
-                self.runner.artefacts.forget(artefact)
-                raise _Failed(SECRET_FOUND, f"{artefact.path} holds a secret: {', '.join(scan.issues[:5])}")
+        secret = [(artefact, scan) for artefact, scan in zip(kept, found, strict=True) if scan.status == "failed"]
+        for artefact, _ in secret:
+            self.runner.artefacts.forget(artefact)
+        if secret:
+            artefact, scan = secret[0]
+            raise _Failed(SECRET_FOUND, f"{artefact.path} holds a secret: {', '.join(scan.issues[:5])}")
         if self._stage(job.stage).type == "DocsRefresh":
             self._tell_documents(job, [each for each in kept if before.get(each.path) != each])
         return kept

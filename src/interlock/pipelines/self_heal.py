@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +77,21 @@ class _Found:
 def output_path(root: Path, given: str) -> Path:
     """Return where a report goes: relative paths lie in the workspace. Raises `OutputForbidden`."""
     path = (root / given).absolute()
-    resolved = path.resolve()
-    real_root = root.resolve()
-    if not given or path.suffix == ".md" or resolved.is_dir():
+    if not given or path.suffix == ".md" or path.resolve().is_dir():
         raise OutputForbidden(f"{given!a} is no name for a report: a Markdown copy is written beside it")
-    inside = resolved.relative_to(real_root).parts if resolved.is_relative_to(real_root) else ()
+    for each in (path, path.parent / METRICS):
+        _check_output(root, each)
+    return path
+
+
+def _check_output(root: Path, path: Path) -> None:
+    """Refuse what only Interlock writes, and a link by which a path in the workspace leads out of it."""
+    real, real_root = path.resolve(), root.resolve()
+    inside = real.relative_to(real_root).parts if real.is_relative_to(real_root) else ()
     if _PRIVATE.intersection(inside) or inside[:2] == ("storage", "db"):
         raise OutputForbidden(f"no report is written to {path}")
-    return path
+    if not inside and Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root.absolute())):
+        raise OutputForbidden(f"{path} leads out of the workspace by a link")
 
 
 def heal(

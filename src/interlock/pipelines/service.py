@@ -559,6 +559,11 @@ class Pipelines:
         found = self.get(hold.pipeline_id)
         return found.fence == hold.fence and found.status is Status.RUNNING
 
+    def check_going(self, actor: Actor, hold: Hold) -> None:
+        """Raise `Frozen` while panic is on, and `PipelineTaken` where the run is not the holder's any more."""
+        with self.open(actor) as desk:
+            _check_fence(_found(desk, hold.pipeline_id), hold)
+
     def write_log(self, hold: Hold, lines: Sequence[tuple[str, str, int, str]]) -> None:
         """Append lines (job, stream, time in ms, text), redacted by whoever read them, to a run's log."""
         keeper = Actor(principal=Principal(PrincipalKind.SERVICE, "pipelines"))

@@ -30,10 +30,13 @@ class EventLog(LogReader, Protocol):
         ...
 
 
-def catch_up(folder: Path, log: EventLog, start: int) -> int:
-    """Write the envelopes of events from `start` on, and the keys where they changed; returns how far that is."""
+def catch_up(folder: Path, log: EventLog, start: int, end: int) -> int:
+    """Write the envelopes of events of `start <= index < end`, and the keys where they changed; returns how far it is.
+
+    `end` is where the ledger ends: the keys are those that it tells of, though the log may have grown meanwhile.
+    """
     keys_changed = not (folder / KEYS).exists()
-    while events := log.events(start, _PAGE):
+    while start < end and (events := log.events(start, min(_PAGE, end - start))):
         for index, event in events:
             _write(folder, log, cast("LoggedEvent", event))
             keys_changed = keys_changed or event["kind"].startswith("key.")

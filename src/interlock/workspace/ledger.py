@@ -62,12 +62,13 @@ def catch_up(path: Path, log: LogReader, last: Tail) -> Caught:
     return Caught(Tail(size, written), completed=completed, differs=None)
 
 
-def write_heads(path: Path, log: LogReader) -> str | None:
-    """Write every head ever signed; they are few. Returns what was found and is none of them, as a sentence.
+def write_heads(path: Path, log: LogReader, entries: int) -> str | None:
+    """Write every head ever signed of the ledger's entries; they are few. Returns what is none of them, as a sentence.
 
-    Two processes may sign at once, so a new head can stand before one that the file has.
+    Two processes may sign at once, so a new head can stand before one that the file has. One that covers more than the
+    ledger has by now comes with the entries.
     """
-    heads = [render_head(head) for head in log.heads()]
+    heads = [render_head(head) for head in log.heads() if head.size <= entries]
     found = path.read_bytes().splitlines(keepends=True) if path.exists() else None
     rest = iter(heads)
     if found and not all(line in rest for line in found):

@@ -274,7 +274,7 @@ def replay(root: Path, at: str | int | None = None, *, subject: str | None = Non
             walk.check_end()
         elif isinstance(at, int) or _INDEX.fullmatch(at):
             _reached(walk, int(at))
-        problems = held.close(walk.projection.state() if walk.projection.next_index else None) if held else []
+        problems = held.close(walk.state() if walk.projection.next_index else None) if held else []
     finally:
         if held:
             held.close(None)
@@ -293,7 +293,7 @@ def rebuild(root: Path) -> bytes | None:
             walk.take(entry)
             walk.told()
     walk.check_end()
-    return walk.projection.state() if walk.projection.next_index else None
+    return walk.state() if walk.projection.next_index else None
 
 
 def render_report(root: Path) -> bytes:
@@ -302,7 +302,7 @@ def render_report(root: Path) -> bytes:
     with _opened(root / _LEDGER) as lines:
         for entry in _entries(lines):
             changes = Changes()
-            projection.take(entry.leaf, changes)
+            _follow(projection, entry, changes)
             parts += changes.appended.get(REPORT_PATH, ())
     return b"".join(parts)
 
@@ -359,12 +359,7 @@ class _Walk:
 
     def take(self, entry: LedgerEntry) -> None:
         """Follow an entry."""
-        try:
-            self.projection.take(entry.leaf, self._changes)
-        except (KeyError, TypeError, ValueError) as error:
-            # a KeyError's text is no sentence, and a move that can not be has one of its own
-            words = str(error) if isinstance(error, ValueError) else f"it lacks what it has to tell: {error!r}"
-            raise StateMismatch(words, index=entry.index, line=entry.index + 1) from None
+        _follow(self.projection, entry, self._changes)
         if self.roots and is_key_change(entry.event["kind"]):
             take_change(self.directory, self.roots, self.envelopes, Attested(entry.index, entry.event))
         if self.subject is not None and _is_about(entry.event, self.subject):
@@ -372,6 +367,13 @@ class _Walk:
         while self._head is not None and self._head.size <= self.projection.next_index:
             self._pass_head(self._head)
             self._head = next(self._heads, None)
+
+    def state(self) -> bytes:
+        """Return what `state.json` says; raises `StateMismatch` where the events are none that could say something."""
+        try:
+            return self.projection.state()
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateMismatch(f"no state can be told of these events: {error!r}") from None
 
     def told(self) -> Changes:
         """Return what the entries since the last call add to the files."""
@@ -389,14 +391,14 @@ class _Walk:
 
     def conclude(self) -> Replayed:
         """Return what it came to."""
-        projection = self.projection
+        projection, state = self.projection, self.state()
         check = Check(directory=self.directory, envelopes=self.envelopes)
         return Replayed(
             fleet=projection.states.fleet(),
             entries=projection.next_index,
             last_index=projection.last_index,
             root=projection.root,
-            state=projection.state(),
+            state=state,
             covered=self.covered,
             history=tuple(self._moment(entry, check) for entry in self.about),
             caveats=tuple(self.caveats),
@@ -427,6 +429,15 @@ class _Walk:
         except NoteRejected as error:
             raise HeadSignatureInvalid(f"the head of {head.size} entries: {error.message}") from None
         self.covered = head.size
+
+
+def _follow(projection: Projection, entry: LedgerEntry, changes: Changes) -> None:
+    try:
+        projection.take(entry.leaf, changes)
+    except (KeyError, TypeError, ValueError) as error:
+        # a KeyError's text is no sentence, and a move that can not be has one of its own
+        words = str(error) if isinstance(error, ValueError) else f"it lacks what it has to tell: {error!r}"
+        raise StateMismatch(words, index=entry.index, line=entry.index + 1) from None
 
 
 def _is_about(event: LoggedEvent, subject: str) -> bool:
