@@ -1,4 +1,5 @@
 import react from "@vitejs/plugin-react";
+import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 
 const server = process.env.INTERLOCK_ADDRESS ?? "http://127.0.0.1:9325";
@@ -11,12 +12,28 @@ export default defineConfig({
     assetsInlineLimit: 0, // the server's policy knows no data: in scripts and styles
     reportCompressedSize: true,
   },
-  server: { proxy: { "/ops": server, "/status": server } },
+  server: { host: "127.0.0.1", proxy: { "/ops": server, "/status": server } },
   test: {
-    environment: "jsdom",
-    environmentOptions: { jsdom: { url: "http://console.test/" } },
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({
+        launchOptions: {
+          executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+          // a browser in a test asks nobody outside; a container's root has no sandbox of its own to make
+          args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        },
+      }),
+      instances: [{ browser: "chromium", viewport: { width: 1280, height: 860 } }],
+    },
     include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/testing.setup.ts"],
     restoreMocks: true,
-    coverage: { provider: "v8", include: ["src/**"], exclude: ["src/api/schema.gen.ts", "src/main.tsx", "src/testing.tsx", "src/types.ts"] },
+    coverage: {
+      provider: "v8",
+      include: ["src/**"],
+      exclude: ["src/api/schema.gen.ts", "src/main.tsx", "src/testing*", "src/types.ts", "src/**/*.css"],
+    },
   },
 });

@@ -7,7 +7,7 @@
  */
 import { readFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { chromium } from "playwright";
 
 const address = process.env.INTERLOCK_ADDRESS ?? "http://127.0.0.1:9325";
 const token = readFileSync(process.env.INTERLOCK_TOKEN_FILE ?? "token", "utf8").trim();
