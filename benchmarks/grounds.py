@@ -18,8 +18,9 @@ from tests.postgres import running_server
 from benchmarks.measuring import fsyncs, percentile
 from benchmarks.table import Peer
 from interlock.access.models import Actor, Principal, PrincipalKind
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
 from interlock.approval.models import Approved, Work
+from interlock.founding import create_workspace
 from interlock.kernel.ids import UlidSource
 from interlock.settings import Settings
 from interlock.storage.database import Database

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from interlock.access.models import Actor, Principal, PrincipalKind
-from interlock.evidence.content import named
+from interlock.evidence.content import named_envelope
 from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from interlock.workspace.pipeline_windows import PipelineWindows
 
 _OPERATOR: Final = "operator"
-ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +209,7 @@ class Delivery:
             predicate={**told, "attention": list(event.attention), "run_id": event.subject},
         )
         with self._open(actor, calming=True) as desk:
-            desk.contents.put(named(signed.envelope, ENVELOPE))
+            desk.contents.put(named_envelope(signed.envelope))
             desk.emit(replace(event, attestation=signed.attestation))
 
     def _reported(self, agent: Actor, report: Mapping[str, object], found: Artefact) -> None:

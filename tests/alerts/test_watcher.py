@@ -15,8 +15,9 @@ import pytest
 from interlock.access.models import Role
 from interlock.alerts.ports import Condition
 from interlock.alerts.watcher import ENDS, OPENS, Alerter
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
 from interlock.approval.events import DraftNotGenerated
+from interlock.founding import create_workspace
 from interlock.kernel.events import Event
 from interlock.loops import files
 from interlock.loops.places import LoopPlaces

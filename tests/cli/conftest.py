@@ -11,7 +11,7 @@ import pytest
 
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
-from interlock.app import create_workspace
+from interlock.founding import create_workspace
 from interlock.storage.postgres.database import PostgresDatabase
 from tests.cli.door import KEEP, Door, copy_of
 from tests.cli.lived import Lived, live

@@ -17,11 +17,12 @@ import psycopg
 import pytest
 
 import interlock
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
 from interlock.approval.models import Approved, Limits, Work
 from interlock.evidence.export import HEADS, LEDGER
 from interlock.evidence.models import Report
 from interlock.evidence.verify import verify_export
+from interlock.founding import create_workspace
 from interlock.queue.models import Item
 from interlock.runs.containment.processes import marked
 from interlock.runs.models import Run, RunStatus

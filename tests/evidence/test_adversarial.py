@@ -17,7 +17,7 @@ import pytest
 from attested_samples import ALICE, Workshop
 from evidence_samples import ORIGIN, leaf
 
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
 from interlock.cli.main import main
 from interlock.evidence import publish
 from interlock.evidence.cosignature import cosigned_note
@@ -28,6 +28,7 @@ from interlock.evidence.models import SignedHead, TreeHead
 from interlock.evidence.policy import read_policy
 from interlock.evidence.tree import leaf_hash, root_of
 from interlock.evidence.witness import Witness, load_witness, make_witness
+from interlock.founding import create_workspace
 
 Damage = Callable[[Path, Workshop], None]
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from evidence_samples import ORIGIN, MemoryLog, exported, leaf, room, signed_log, signer
 
 from interlock.access.models import Actor, Principal
-from interlock.app import create_workspace
 from interlock.cli.main import main
 from interlock.evidence.cosignature import WitnessKey, WitnessSigner, cosigned_note, read_cosignatures
 from interlock.evidence.errors import (
@@ -39,6 +38,7 @@ from interlock.evidence.policy import Policy, parse_policy
 from interlock.evidence.tree import root_of
 from interlock.evidence.verify import verify_export
 from interlock.evidence.witness import Request, Witness, load_witness, make_witness, read_request, render_request
+from interlock.founding import create_workspace
 
 ALICE = Actor(principal=Principal.parse("human:alice"))
 SECONDS = 1_795_262_400

@@ -11,7 +11,8 @@ import pytest
 
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
+from interlock.founding import create_workspace
 from tests.cli.door import KEEP, copy_of
 from tests.http.served import Served, serving
 

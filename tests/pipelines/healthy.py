@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
+from interlock.founding import create_workspace
 from interlock.kernel.clock import system_clock
 from interlock.pipelines.checks import Place
 from interlock.workspace.devops_scripts import make_devops_scripts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.app import create_workspace
+from interlock.founding import create_workspace
 from interlock.kernel.errors import InterlockError, Unreachable
 from interlock.pipelines.carrying import Carrier
 from interlock.pipelines.errors import PipelineNotMovable, WorkspaceBusy

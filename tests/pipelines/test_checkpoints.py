@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from interlock.access.models import Actor, Principal, PrincipalKind
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
 from interlock.evidence.content import named
 from interlock.evidence.dsse import open_envelope
 from interlock.evidence.errors import KeyRoleTaken
 from interlock.evidence.predicates import CHECKPOINT, DEPLOYMENT_OUTCOME
+from interlock.founding import create_workspace
 from interlock.kernel.errors import InterlockError
 from interlock.pipelines import errors
 from interlock.pipelines.checkpoints import predicate

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
+from interlock.founding import create_workspace
 from interlock.pipelines.models import Pipeline
 from interlock.pipelines.running import Runner
 from tests.conftest import ALICE

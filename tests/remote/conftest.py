@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
+from interlock.founding import create_workspace
 from interlock.providers.models import ProviderType
 from interlock.workspace.layout import Layout
 from tests.cli.conftest import fresh_workspace, lived_once, nothing_speaks_to_interlock, workspace

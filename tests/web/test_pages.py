@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from interlock.web.pages import POLICY, Console
+from interlock.web.pages import API, POLICY, Console
 
 INDEX = "<!doctype html><title>Interlock</title>" + "<p>the page</p>" * 50
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
@@ -187,3 +188,10 @@ def test_what_is_no_request_goes_on(folder: Path) -> None:
 
     asyncio.run(Console(application, folder)({"type": "lifespan"}, receive, send))
     assert heard == ["lifespan"]
+
+
+def test_no_route_of_the_api_is_taken_for_a_page() -> None:
+    document = Path(__file__).parents[2] / "docs/openapi.json"
+    routes = [path for path in json.loads(document.read_text())["paths"] if path != "/"]
+    assert routes
+    assert {path.split("/")[1] for path in routes} <= API

@@ -152,7 +152,7 @@ def test_taking_over_twice_changes_nothing(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("module", "target", "name"),
     [
-        ("interlock.app", "module", "_adopt"),
+        ("interlock.founding", "module", "_adopt"),
         ("interlock.storage.sqlite.adoption", "module", "prepare"),
         ("interlock.storage.sqlite.adoption", "module", "finish"),
         ("interlock.workspace.orchestrator", "module.Path", "rename"),

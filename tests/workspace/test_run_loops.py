@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from interlock.app import Interlock, create_workspace
+from interlock.app import Interlock
+from interlock.founding import create_workspace
 from interlock.loops import files
 from interlock.loops.service import Target
 from interlock.queue.models import Executor, Item

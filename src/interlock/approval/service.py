@@ -46,7 +46,7 @@ from interlock.approval.models import (
 from interlock.approval.options import ApprovalOptions
 from interlock.approval.plan import EMPTY_PLAN, check_plan
 from interlock.approval.ports import Attest, Desk, Look, Open, Pin, Signed
-from interlock.evidence.content import Text, commit, named
+from interlock.evidence.content import Text, commit, named_envelope
 from interlock.kernel.canonical import JsonObject, canonical, check, digest
 from interlock.kernel.ids import UlidSource, checked, has_prefix, with_prefix
 
@@ -320,7 +320,7 @@ class Approval:
                 raise DraftChanged(f"{draft.id} was changed while it was being approved")
             if not desk.approved.add(approved):
                 raise DraftDecided(f"{draft.id} has been approved already, as {approved.id}")
-            desk.contents.put(named(signed.envelope, "application/vnd.dsse.envelope.v1+json"))
+            desk.contents.put(named_envelope(signed.envelope))
             desk.emit(
                 DraftApproved(
                     subject=draft.id,

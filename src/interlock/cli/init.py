@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from interlock.app import create_workspace
 from interlock.doors.cli import answer, call, note
+from interlock.founding import create_workspace
 from interlock.kernel.errors import Invalid
 from interlock.workspace.errors import WorkspaceIncomplete
 

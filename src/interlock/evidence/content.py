@@ -51,6 +51,11 @@ def named(body: bytes, media_type: str) -> Sealed:
     return Sealed(ref="sha256:" + hashlib.sha256(body).hexdigest(), salt=None, body=body, media_type=media_type)
 
 
+def named_envelope(envelope: bytes) -> Sealed:
+    """Name a signed statement by its digest; the media type is DSSE's."""
+    return named(envelope, "application/vnd.dsse.envelope.v1+json")
+
+
 class ContentStore(Protocol):
     """Keeps bodies inside the transaction that is open."""
 

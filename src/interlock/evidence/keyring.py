@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from interlock.access.models import Actor, require_human
 from interlock.evidence import publish
-from interlock.evidence.content import Sealed, named
+from interlock.evidence.content import Sealed, named_envelope
 from interlock.evidence.directory import Key, KeyDirectory, change_predicate, change_subject, signers_of
 from interlock.evidence.dsse import seal, statement
 from interlock.evidence.errors import (
@@ -35,7 +35,6 @@ from interlock.evidence.predicates import AGENT_ROLES, KEY_CHANGE
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.events import Event
 
-MEDIA_TYPE: Final = "application/vnd.dsse.envelope.v1+json"
 LOG: Final = "log"
 SERVICE: Final = "service"
 _NAME: Final = re.compile(r"(?:human|agent|service)-[A-Za-z0-9_][A-Za-z0-9._@-]{0,99}")
@@ -236,7 +235,7 @@ class Keyring:
         by = signers_of(kind, str(fields.get("purpose")))
         told = change_predicate(kind, fields, name=name, principal=str(actor.principal), signed_by=by)
         body = statement([change_subject(about or signers[-1].verifier())], KEY_CHANGE, told)
-        envelope = named(seal(body, signers), MEDIA_TYPE)
+        envelope = named_envelope(seal(body, signers))
         keyid = signers[0].verifier().key_id.hex()
         return _Signed(
             envelope, {"digest": envelope.ref, "keyid": keyid, "predicate_type": KEY_CHANGE, "signed_by": by}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from interlock.access.models import Actor, Principal, PrincipalKind, require_human
-from interlock.evidence.content import Sealed, named
+from interlock.evidence.content import Sealed, named_envelope
 from interlock.evidence.predicates import CHECKPOINT, DEPLOYMENT_OUTCOME, PIPELINE_ACCEPTANCE, ROLE_CHANGE
 from interlock.kernel.canonical import Json, JsonObject, digest
 from interlock.kernel.clock import Clock
@@ -70,7 +70,6 @@ from interlock.pipelines.ports import AgentKey, Attest, Desk, Look, Open, Publis
 from interlock.pipelines.roles import RoleDirectory
 
 PREFIX: Final = "pipeline"
-_ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"
 
 
 class Declares(Protocol):
@@ -215,7 +214,7 @@ class Pipelines:
                 proposed, accepted_by=str(actor.principal), accepted_ms=desk.now(), envelope=_digest_of(signed)
             )
             desk.acceptances.put(kept)
-            desk.contents.put(named(signed.envelope, _ENVELOPE))
+            desk.contents.put(named_envelope(signed.envelope))
             desk.emit(
                 DefinitionAccepted(
                     subject=kept.name,
@@ -252,7 +251,7 @@ class Pipelines:
         signed = self.attest(actor, predicate_type=ROLE_CHANGE, subject=name, digest=role_file, predicate=told)
         with self.open(actor) as desk:
             desk.acceptances.put_role(name, agent_id, description)
-            desk.contents.put(named(signed.envelope, _ENVELOPE))
+            desk.contents.put(named_envelope(signed.envelope))
             desk.emit(
                 RoleChanged(
                     subject=name,
@@ -478,7 +477,7 @@ class Pipelines:
             expires_ms=expires,
             attestation=signed.attestation,
         )
-        after = self._write(agent, before, [event], bodies=[named(signed.envelope, _ENVELOPE)], calming=True)
+        after = self._write(agent, before, [event], bodies=[named_envelope(signed.envelope)], calming=True)
         passed = after.passed(name)
         if passed is None:
             raise PipelineTaken(f"{before.id} was taken up by somebody else")
@@ -504,7 +503,7 @@ class Pipelines:
             predicate={**told, "role": outcome.role},
         )
         with self.open(agent, calming=True) as desk:
-            desk.contents.put(named(signed.envelope, _ENVELOPE))
+            desk.contents.put(named_envelope(signed.envelope))
             desk.emit(
                 OutcomeRecorded(
                     subject=outcome.subject,

@@ -19,7 +19,7 @@ from typing import Any, cast
 from interlock.access.models import Actor
 from interlock.approval.models import Approved, Work
 from interlock.approval.ports import Attest
-from interlock.evidence.content import Sealed, named
+from interlock.evidence.content import Sealed, named, named_envelope
 from interlock.kernel.canonical import Json, JsonObject, digest
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError, Unreachable
@@ -322,7 +322,7 @@ class Execution:
             predicate={"approved_id": self.claim.approved.id, "reason": reason, "result": _told(result)},
         )
         outcome = Outcome(reason=reason, message=message, result={**result, "attestation": signed.attestation})
-        envelope = named(signed.envelope, "application/vnd.dsse.envelope.v1+json")
+        envelope = named_envelope(signed.envelope)
         self.bench.probe("finish.begun")
         self._patiently(lambda: self._runs.finish(self._actor, self.claim, outcome, bodies=[envelope]))
         self.bench.probe("finish.done")
