@@ -24,7 +24,7 @@ up: $(READY) ## Make a workspace in ./workspace and serve it with a worker on 12
 	@$(BIN)/interlock serve --workspace workspace
 
 .PHONY: test
-test: $(READY) ## Run every test, on SQLite and on a PostgreSQL of its own
+test: ui ui-test ## Run every test, on SQLite and on a PostgreSQL of its own, and in Chromium
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
 .PHONY: check
@@ -44,8 +44,12 @@ ui: ui/node_modules/.ready ## Build the console that `interlock serve` shows at 
 	@cd ui && $(NPM) run --silent build
 
 .PHONY: ui-test
-ui-test: ui/node_modules/.ready ## Check the types of the console and test its components
+ui-test: ui/node_modules/.ready chromium ## Check the types of the console and test its components
 	@cd ui && $(NPM) run --silent test:coverage
+
+.PHONY: chromium
+chromium: ## Install Debian's Chromium where there is none and where we may
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || tests/console/install-chromium
 
 ui/node_modules/.ready: $(READY) ui/package.json ui/package-lock.json
 	@cd ui && $(NPM) ci --no-audit --no-fund --loglevel=error

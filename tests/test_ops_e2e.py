@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.door import call, make_repository
 from tests.conftest import until
-from tests.http.test_processes import HUMAN, process
+from tests.http.processes import HUMAN, process
 
 CHANGE = "echo swept >> README.md"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.door import PROGRAM, environment
-from tests.http.test_processes import SECRETS, process
+from tests.http.processes import SECRETS, process
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "OPERATIONS.md"
 COMMANDS = re.findall(r"^    ((?:interlock|curl|export) .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)

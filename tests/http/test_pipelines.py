@@ -16,8 +16,8 @@ from interlock.app import Interlock
 from interlock.pipelines.models import Status
 from tests.cli.door import call
 from tests.conftest import until
+from tests.http.processes import process
 from tests.http.served import Served, told
-from tests.http.test_processes import process
 
 HEAL = "agent-self-heal"
 

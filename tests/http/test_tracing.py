@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.cli.door import call
 from tests.conftest import until
-from tests.http.test_processes import process
+from tests.http.processes import process
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
