@@ -10,10 +10,11 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from interlock.access.models import Actor
+from interlock.approval.compared import Against
 from interlock.approval.errors import DraftChanged, InvalidWork, PlanChanged
 from interlock.approval.models import Draft, DraftStatus, Limits, Work, terms_digest
 from interlock.approval.service import Approval, Change
-from interlock.approval.shown import show_approved, show_draft, show_plan
+from interlock.approval.shown import show_approved, show_difference, show_draft, show_plan, show_version
 from interlock.doors.api import (
     ApiCall,
     Before,
@@ -78,6 +79,7 @@ class NewDraft(Body):
     """A proposal."""
 
     prompt: str
+    content: str | None = Field(default=None, description="What goes with the prompt.")
     context: dict[str, Any] | None = None
     work: WorkBody | None = None
 
@@ -89,12 +91,13 @@ class EditDraft(Body):
     content: str | None = None
     context: dict[str, Any] | None = None
     work: EditedWork | None = None
+    reason: str = Field(default="", description="Why; kept with the version.")
 
 
 class Decision(Body):
     """Why, and what was looked at."""
 
-    reason: str = ""
+    reason: str = Field(default="", description="Kept with the decision.")
     digest: str | None = Field(default=None, description="The digest that the reviewer was shown; another is refused.")
     expires_after_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
 
@@ -127,6 +130,60 @@ class PlanWritten(Shown):
     version: int
 
 
+class LimitsShown(Shown):
+    """What a run may use."""
+
+    wall_clock_seconds: int
+    check_seconds: int
+    output_bytes: int
+    disk_bytes: int
+    patch_bytes: int
+
+
+class WorkShown(Shown):
+    """What would be run, where, and how it is judged."""
+
+    command: list[str] | None = Field(description="The agent's argument list; null: the workspace's default.")
+    repository: str | None
+    base_ref: str | None = Field(description="What the author named; the commit is what is approved.")
+    base_commit: str | None
+    checks: list[list[str]]
+    environment: list[str] = Field(description="Names of variables that are handed through.")
+    network: bool
+    limits: LimitsShown
+
+
+class TermsShown(Shown):
+    """Exactly what an approval freezes; the digest is over all of its fields, those of later versions too."""
+
+    schema_: str = Field(alias="schema")
+    prompt: str = Field(description="The commitment to the text.")
+    content: str | None
+    context: str
+    command: list[str] | None
+    repository: str | None
+    base_commit: str | None
+    checks: list[list[str]]
+    environment: list[str]
+    network: bool
+    limits: LimitsShown
+
+
+class GeneratedShown(Shown):
+    """How a provider was asked, and what it cost; what is not known is absent."""
+
+    request: str | None = Field(default=None, description="The commitment to the exact request.")
+
+
+class AttestationShown(Shown):
+    """Where the signed statement is, and who signed it."""
+
+    digest: str
+    keyid: str
+    predicate_type: str
+    signed_by: str
+
+
 class DraftShown(Shown):
     """A draft (OpsDraft)."""
 
@@ -136,10 +193,10 @@ class DraftShown(Shown):
     prompt: str
     context: dict[str, Any] | str = Field(description="`erased` where it was.")
     provider: str | None
-    generated: dict[str, Any] | None = Field(description="How a provider was asked, and what it cost.")
+    generated: GeneratedShown | None
     content: str | None
     error: str | None
-    work: dict[str, Any] = Field(description="What would be run, where, and how it is judged.")
+    work: WorkShown
     author: str
     created_at: str
     updated_at: str
@@ -150,7 +207,7 @@ class DraftShown(Shown):
 class DraftInFull(DraftShown):
     """A draft, with what an approval would freeze."""
 
-    terms: dict[str, Any] | None = Field(default=None, description="What an approval freezes.")
+    terms: TermsShown
     digest: str | None = Field(
         default=None, description="The digest of the terms, to be sent with the approval; not of one in error."
     )
@@ -166,20 +223,66 @@ class ApprovedShown(Shown):
     context: dict[str, Any] | str
     provider: str | None
     content: str
-    terms: dict[str, Any]
+    terms: TermsShown
     approved_at: str
     approved_by: str
     expires_at: str | None
-    attestation: dict[str, Any]
+    attestation: AttestationShown | None
     revoked_at: str | None
     revoked_by: str | None
     revoke_reason: str | None
 
 
+class VersionShown(Shown):
+    """A version of a draft, without its texts."""
+
+    version: int
+    how: str = Field(examples=["created", "edited", "generated"])
+    by: str | None
+    at: str
+    reason: str
+
+
+class DifferencePart(Shown):
+    """A piece of a line."""
+
+    text: str
+    changed: bool
+
+
+class DifferenceLine(Shown):
+    """A line of either text; `skipped` stands for so many that are the same in both."""
+
+    mark: Literal["same", "removed", "added", "skipped"]
+    parts: list[DifferencePart]
+    count: int
+
+
+class FieldDifference(Shown):
+    """A field that is not the same, line by line."""
+
+    name: str = Field(examples=["prompt", "command"])
+    lines: list[DifferenceLine]
+
+
+class DifferenceShown(Shown):
+    """What differs, and from what."""
+
+    draft_id: str
+    version: int
+    to: Literal["previous", "approved"]
+    other: str | None = Field(description="The id of what it is compared with; null where there is nothing.")
+    other_version: int | None
+    by: str | None
+    at: str | None
+    sentence: str = Field(description="What is compared with what, or why nothing is.")
+    fields: list[FieldDifference]
+
+
 class Defaults(Shown):
     """What a draft gets that leaves it open."""
 
-    work: dict[str, Any] = Field(description="The default agent and repository; its limits hold for every draft.")
+    work: WorkShown = Field(description="The default agent and repository; its limits hold for every draft.")
     expires_after_seconds: int | None = Field(description="How long runs may start from an approved record.")
     four_eyes: bool = Field(description="Whether who wrote a draft may not approve it.")
 
@@ -257,7 +360,8 @@ def create_draft(call: Here, response: Response, body: NewDraft, key: Idempotenc
 
     def make(actor: Actor) -> str:
         work = None if body.work is None else _work(body.work, call)
-        return _approval(call).create(actor, body.prompt, context=body.context, work=work).id
+        given = body.content
+        return _approval(call).create(actor, body.prompt, content=given, context=body.context, work=work).id
 
     draft_id = made(call, response, key, "POST /ops/drafts", "draft.created", body, make)
     call.wrote()
@@ -278,6 +382,31 @@ def get_draft(call: Here, response: Response, draft_id: str) -> dict[str, Any]:
     return shown if draft.status is DraftStatus.ERROR else shown | {"digest": terms_digest(terms)}
 
 
+@door.get("/drafts/{draft_id}/versions", responses=problems(404), response_model=list[VersionShown])
+@needs("actions")
+def list_versions(
+    call: Here,
+    draft_id: str,
+    limit: Annotated[int, Query(ge=1, le=200, description="At most so many.")] = 50,
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only versions below this one.")] = None,
+) -> list[dict[str, Any]]:
+    """List the versions of a draft that were written, newest first: who, when, why."""
+    return [show_version(each) for each in _approval(call).versions(draft_id, limit=limit, before=before)]
+
+
+@door.get("/drafts/{draft_id}/difference", responses=problems(404), response_model=DifferenceShown)
+@needs("actions")
+def get_difference(
+    call: Here,
+    draft_id: str,
+    to: Annotated[Against, Query(description="Its version before, or the last approval for its repository.")] = (
+        Against.PREVIOUS
+    ),
+) -> dict[str, Any]:
+    """Compare a draft, field by field, with its version before or with what was last approved for its repository."""
+    return show_difference(_approval(call).difference(draft_id, to))
+
+
 @door.put("/drafts/{draft_id}", responses=problems(404, 409, 412, 413, 415), response_model=DraftShown)
 @needs("admin")
 def edit_draft(
@@ -295,7 +424,10 @@ def edit_draft(
         _unchanged(draft.version, if_match)
     else:
         draft = _matching(
-            if_match, lambda version: _approval(call).edit(call.actor, draft_id, change, seen_version=version)
+            if_match,
+            lambda version: _approval(call).edit(
+                call.actor, draft_id, change, seen_version=version, reason=body.reason
+            ),
         )
         call.wrote()
     tagged(response, draft.version)
@@ -310,7 +442,11 @@ def approve_draft(call: Here, draft_id: str, body: Decision | None = None, if_ma
     if if_match is not None:
         _unchanged(_approval(call).draft(draft_id).version, if_match)
     approved = _approval(call).approve(
-        call.actor, draft_id, seen_digest=decision.digest, expires_after_seconds=decision.expires_after_seconds
+        call.actor,
+        draft_id,
+        seen_digest=decision.digest,
+        expires_after_seconds=decision.expires_after_seconds,
+        reason=decision.reason,
     )
     call.wrote()
     return {"approved": show_approved(approved), "run": None}

@@ -12,8 +12,11 @@ from typing import Annotated, Any, Protocol, cast
 import typer
 
 from interlock.access.models import Actor
+from interlock.approval.compared import Against
+from interlock.approval.differences import Line
 from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Work, terms_digest
 from interlock.approval.service import Approval, Change
+from interlock.approval.shown import show_difference
 from interlock.doors.cli import answer, call, house, table
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import to_text
@@ -67,6 +70,7 @@ def plan_set(file: Annotated[str, typer.Argument(help="A JSON file; - reads stan
 
 Prompt = Annotated[str | None, typer.Option("--prompt", help="What the agent should do.")]
 PromptFile = Annotated[str | None, typer.Option("--prompt-file", help="Read the prompt from a file; - for stdin.")]
+Content = Annotated[str | None, typer.Option("--content", help="The content that goes with the prompt.")]
 Context = Annotated[str | None, typer.Option("--context", help="A JSON object that goes with the prompt.")]
 Repo = Annotated[str | None, typer.Option("--repo", help="The git repository to work on.")]
 Base = Annotated[str | None, typer.Option("--base", help="Commit, branch or tag to start from; default HEAD.")]
@@ -92,6 +96,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decisi
 def draft_create(
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
+    content: Content = None,
     context: Context = None,
     repo: Repo = None,
     base: Base = None,
@@ -108,6 +113,7 @@ def draft_create(
     draft = _approval().create(
         call().actor(),
         text,
+        content=content,
         context=_json_object(context, "--context") if context is not None else None,
         work=_work(
             Work(limits=_approval().options.defaults.limits), repo, base, command, check, env, no_network, limit
@@ -150,12 +156,28 @@ def draft_show(draft_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     _show_draft(_approval().draft(draft_id))
 
 
+@draft_door.command("diff")
+def draft_diff(
+    draft_id: Annotated[str, typer.Argument(metavar="ID")],
+    to: Annotated[Against, typer.Option(help="What it is compared with.")] = Against.PREVIOUS,
+) -> None:
+    """Show what differs from its version before, or from what was last approved for its repository."""
+    difference = _approval().difference(draft_id, to)
+    lines = [f"{draft_id}  version {difference.version}  {difference.sentence}"]
+    for field in difference.fields:
+        lines += [f"  {field.name}", *(_compared(line) for line in field.lines)]
+    if difference.other is not None and not difference.fields:
+        lines.append("  nothing differs")
+    status = "different" if difference.fields else "same" if difference.other is not None else "nothing to compare"
+    answer({"id": draft_id, "status": status, **show_difference(difference)}, lines)
+
+
 @draft_door.command("edit")
 def draft_edit(
     draft_id: Annotated[str, typer.Argument(metavar="ID")],
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
-    content: Annotated[str | None, typer.Option("--content", help="The content that goes with the prompt.")] = None,
+    content: Content = None,
     context: Context = None,
     repo: Repo = None,
     base: Base = None,
@@ -165,6 +187,7 @@ def draft_edit(
     no_network: NoNetwork = None,
     limit: Limit = None,
     version: Seen = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the version.")] = "",
 ) -> None:
     """Change a draft that is not decided; what is not named stays."""
     before = _approval().draft(draft_id)
@@ -179,6 +202,7 @@ def draft_edit(
             work=work if work != before.work else None,
         ),
         seen_version=version if version is not None else before.version,
+        reason=reason,
     )
     call().wrote()
     _show_draft(draft)
@@ -191,9 +215,12 @@ def draft_approve(
     expires_after: Annotated[
         int | None, typer.Option(min=1, max=2**31 - 1, help="Seconds for which runs may start.")
     ] = None,
+    reason: Reason = "",
 ) -> None:
     """Agree to exactly what `draft show` shows. Starts nothing; only a human may."""
-    approved = _approval().approve(call().actor(), draft_id, seen_digest=digest, expires_after_seconds=expires_after)
+    approved = _approval().approve(
+        call().actor(), draft_id, seen_digest=digest, expires_after_seconds=expires_after, reason=reason
+    )
     call().wrote()
     _show_approved(approved)
 
@@ -265,6 +292,15 @@ def approved_revoke(approved_id: Annotated[str, typer.Argument(metavar="ID")], r
     approved = _approval().revoke(call().actor(), approved_id, reason=reason)
     call().wrote()
     _show_approved(approved)
+
+
+_SIGNS = {"same": "    ", "removed": "  - ", "added": "  + "}
+
+
+def _compared(line: Line) -> str:
+    if line.mark == "skipped":
+        return f"    … {line.count} {'line is' if line.count == 1 else 'lines are'} the same"
+    return _SIGNS[line.mark] + "".join(part.text for part in line.parts)
 
 
 # --- words in and out -------------------------------------------------------------------------------------------------

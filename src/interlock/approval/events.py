@@ -57,6 +57,7 @@ class DraftEdited(Event):
     draft_version: int
     before_digest: str
     terms_digest: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class DraftApproved(Event):
     approved_id: str
     draft_version: int
     digest: str
+    reason: str
     terms: JsonObject
     expires_ms: int | None
     attestation: JsonObject | None

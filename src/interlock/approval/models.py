@@ -154,6 +154,25 @@ class Draft:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What a draft said once."""
+
+    draft_id: str
+    version: int
+    prompt: Text
+    content: Text | None
+    context: Text
+    work: Work
+    written_ms: int
+    by: str | None
+    """Who wrote it, as the log says."""
+    how: str
+    """`created`, `edited` or `generated`."""
+    reason: str
+    """Why it was edited; empty where nobody said."""
+
+
 def with_defaults(work: Work, defaults: Work) -> Work:
     """Fill in what the draft leaves open with the workspace's default agent and repository."""
     if work.command is not None:

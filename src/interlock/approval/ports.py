@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from interlock.access.models import Actor
-from interlock.approval.models import Approved, Draft, DraftStatus, Plan, Work
+from interlock.approval.models import Approved, Draft, DraftStatus, Plan, Version, Work
 from interlock.evidence.content import ContentStore
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
@@ -34,6 +34,14 @@ class DraftStore(Protocol):
         """Write a draft over the version that was seen; False if it is another one by now."""
         ...
 
+    def keep(self, draft: Draft) -> None:
+        """Keep what a draft says now, for comparing with later versions."""
+        ...
+
+    def versions(self, draft_id: str, *, limit: int, before: int) -> Sequence[Version]:
+        """List what a draft said, the newest first; only versions below `before`."""
+        ...
+
     def writers(self, draft_id: str) -> frozenset[str]:
         """Return who wrote a draft or a part of it, as the log says."""
         ...
@@ -56,6 +64,10 @@ class ApprovedStore(Protocol):
 
     def list(self, *, limit: int, before: str | None) -> Sequence[Approved]:
         """List records, newest first; those made before the one called `before`."""
+        ...
+
+    def before(self, draft_id: str, repository: str) -> str | None:
+        """Return the id of what was last approved for a repository, before this draft was."""
         ...
 
     def revoke(self, approved_id: str, *, by: str, reason: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from interlock.access.models import Actor, require_human
+from interlock.approval.compared import Against, Difference, against_approved, against_nothing, against_version
 from interlock.approval.errors import (
     ApprovalEnded,
     ApprovalLapsed,
@@ -40,6 +41,7 @@ from interlock.approval.models import (
     Draft,
     DraftStatus,
     Plan,
+    Version,
     Work,
     terms_digest,
 )
@@ -52,6 +54,9 @@ from interlock.kernel.ids import UlidSource, checked, has_prefix, with_prefix
 
 APPROVAL_PREDICATE = "urn:interlock:predicate:approval/v1"
 _MAX_TERMS_BYTES = 24 * 1024
+_MAX_REASON_BYTES = 4 * 1024
+"""Beside the terms in one event."""
+_MOST_VERSION = 2**31 - 1
 _MOST_REFS = 200
 """In one event, so that it stays within its 32 KiB."""
 
@@ -90,10 +95,16 @@ class Approval:
     # --- drafts -----------------------------------------------------------------------------------------------------
 
     def create(
-        self, actor: Actor, prompt: str, *, context: JsonObject | None = None, work: Work | None = None
+        self,
+        actor: Actor,
+        prompt: str,
+        *,
+        content: str | None = None,
+        context: JsonObject | None = None,
+        work: Work | None = None,
     ) -> Draft:
         """Make a draft; the base commit is looked up now, so that a reviewer sees exactly which one is meant."""
-        return self._create(actor, prompt, context=context, work=work)
+        return self._create(actor, prompt, content=content, context=context, work=work)
 
     def await_content(
         self, actor: Actor, prompt: str, *, context: JsonObject | None = None, provider: str, error: str
@@ -106,12 +117,15 @@ class Approval:
         actor: Actor,
         prompt: str,
         *,
+        content: str | None = None,
         context: JsonObject | None,
         work: Work | None = None,
         provider: str | None = None,
         error: str | None = None,
     ) -> Draft:
         self._checked_text(prompt, "the prompt")
+        if content is not None:
+            self._checked_text(content, "the content")
         shown = self._checked_context(context or {})
         pinned = self.pin(work or Work())
         defaults = self._defaults(pinned)
@@ -123,7 +137,7 @@ class Approval:
                 version=1,
                 status=DraftStatus.DRAFT if error is None else DraftStatus.ERROR,
                 prompt=_keep(desk, draft_id, prompt),
-                content=None,
+                content=_keep(desk, draft_id, content) if content is not None else None,
                 context=_keep(desk, draft_id, shown, "application/json"),
                 work=pinned,
                 provider=provider,
@@ -136,6 +150,7 @@ class Approval:
             )
             terms = _loggable(draft.terms(defaults))
             desk.drafts.add(draft)
+            desk.drafts.keep(draft)
             desk.emit(DraftCreated(subject=draft.id, draft_version=1, terms_digest=terms_digest(terms)))
         return draft
 
@@ -152,6 +167,7 @@ class Approval:
             )
             terms = _loggable(after.terms(defaults))
             _replace(desk, after, draft.version)
+            desk.drafts.keep(after)
             desk.emit(
                 DraftGenerated(
                     subject=draft.id,
@@ -194,9 +210,12 @@ class Approval:
             return self.approved(with_prefix(draft.id, "a")).terms
         return draft.terms(self._defaults(draft.work) if draft.status is not DraftStatus.REJECTED else Work())
 
-    def edit(self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None) -> Draft:
+    def edit(
+        self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None, reason: str = ""
+    ) -> Draft:
         """Change a draft that is not decided; a draft in error becomes a draft again."""
         checked(draft_id, "d")
+        self._checked_reason(reason)
         for text, name in ((change.prompt, "the prompt"), (change.content, "the content")):
             if text is not None:
                 self._checked_text(text, name)
@@ -221,12 +240,14 @@ class Approval:
             )
             terms = _loggable(after.terms(defaults))
             _replace(desk, after, draft.version)
+            desk.drafts.keep(after)
             desk.emit(
                 DraftEdited(
                     subject=draft.id,
                     draft_version=after.version,
                     before_digest=terms_digest(draft.terms(defaults)),
                     terms_digest=terms_digest(terms),
+                    reason=reason,
                 )
             )
         return after
@@ -264,7 +285,13 @@ class Approval:
             return _draft(desk, draft_id)
 
     def approve(
-        self, actor: Actor, draft_id: str, *, seen_digest: str | None = None, expires_after_seconds: int | None = None
+        self,
+        actor: Actor,
+        draft_id: str,
+        *,
+        seen_digest: str | None = None,
+        expires_after_seconds: int | None = None,
+        reason: str = "",
     ) -> Approved:
         """Freeze a draft into an approved record. Starts nothing; happens once; only a human may.
 
@@ -272,6 +299,7 @@ class Approval:
         """
         require_human(actor.principal, "approve a draft")
         checked(draft_id, "d")
+        self._checked_reason(reason)
         with self.look() as desk:
             draft = _draft(desk, draft_id)
             writers = desk.drafts.writers(draft_id) if self.options.four_eyes else frozenset[str]()
@@ -292,9 +320,11 @@ class Approval:
             digest=frozen,
             predicate={"draft_id": draft_id, "draft_version": draft.version, "terms": terms, "lasts_seconds": lasts},
         )
-        return self._publish(actor, draft, terms, signed, lasts)
+        return self._publish(actor, draft, terms, signed, lasts=lasts, reason=reason)
 
-    def _publish(self, actor: Actor, draft: Draft, terms: JsonObject, signed: Signed, lasts: int | None) -> Approved:
+    def _publish(
+        self, actor: Actor, draft: Draft, terms: JsonObject, signed: Signed, *, lasts: int | None, reason: str
+    ) -> Approved:
         with self.open(actor) as desk:
             now = desk.now()
             approved = Approved(
@@ -314,7 +344,7 @@ class Approval:
                 revoked_by=None,
                 revoke_reason=None,
             )
-            after = _decided(desk, draft, DraftStatus.APPROVED, actor, "")
+            after = _decided(desk, draft, DraftStatus.APPROVED, actor, reason)
             if not desk.drafts.replace(after, seen_version=draft.version):
                 _may(_draft(desk, draft.id), DraftStatus.APPROVED)
                 raise DraftChanged(f"{draft.id} was changed while it was being approved")
@@ -327,12 +357,40 @@ class Approval:
                     approved_id=approved.id,
                     draft_version=after.version,
                     digest=approved.digest,
+                    reason=reason,
                     terms=terms,
                     expires_ms=approved.expires_ms,
                     attestation=signed.attestation,
                 )
             )
         return approved
+
+    def versions(self, draft_id: str, *, limit: int = 50, before: int | None = None) -> Sequence[Version]:
+        """List what a draft said, the newest version first; versions from before they were kept are not there."""
+        with self.look() as desk:
+            _draft(desk, checked(draft_id, "d"))
+            return desk.drafts.versions(draft_id, limit=limit, before=before or _MOST_VERSION)
+
+    def difference(self, draft_id: str, to: Against = Against.PREVIOUS) -> Difference:
+        """Hold a draft against its version before, or against what was last approved for its repository."""
+        checked(draft_id, "d")
+        draft = self.draft(draft_id)
+        terms = self.terms(draft)
+        repository = terms["repository"]
+        with self.look() as desk:
+            if to is Against.PREVIOUS:
+                kept = desk.drafts.versions(draft_id, limit=2, before=_MOST_VERSION)
+                earlier = kept[1] if len(kept) > 1 else None
+                other = None
+            else:
+                named_so = desk.approved.before(draft_id, repository) if isinstance(repository, str) else None
+                earlier, other = None, _approved(desk, named_so) if named_so is not None else None
+        if earlier is not None:
+            past = replace(
+                draft, prompt=earlier.prompt, content=earlier.content, context=earlier.context, work=earlier.work
+            )
+            return against_version(draft, terms, earlier, past, past.terms(self._defaults(earlier.work)))
+        return against_approved(draft, terms, other) if other is not None else against_nothing(draft, terms, to)
 
     # --- approved records ---------------------------------------------------------------------------------------------
 
@@ -412,6 +470,12 @@ class Approval:
                 f"{name} is {size} bytes; at most {self.options.max_text_bytes} are taken",
                 hint="put the material into the repository and refer to it",
             )
+
+    def _checked_reason(self, reason: str) -> None:
+        self._checked_text(reason, "the reason", empty=True)
+        size = len(reason.encode("utf-8"))
+        if size > _MAX_REASON_BYTES:
+            raise PromptInvalid(f"the reason is {size} bytes; at most {_MAX_REASON_BYTES} are taken")
 
     def _checked_context(self, context: JsonObject) -> str:
         try:

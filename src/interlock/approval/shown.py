@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
-from interlock.approval.models import Approved, Draft, Plan
+from interlock.approval.compared import Difference
+from interlock.approval.models import Approved, Draft, Plan, Version
 from interlock.evidence.content import Text
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import to_text
@@ -57,6 +59,32 @@ def show_approved(approved: Approved) -> dict[str, Any]:
         "revoked_at": _instant(approved.revoked_ms),
         "revoked_by": approved.revoked_by,
         "revoke_reason": approved.revoke_reason,
+    }
+
+
+def show_version(version: Version) -> dict[str, Any]:
+    """Return who wrote a version of a draft, when and why."""
+    return {
+        "version": version.version,
+        "how": version.how,
+        "by": version.by,
+        "at": to_text(version.written_ms),
+        "reason": version.reason,
+    }
+
+
+def show_difference(difference: Difference) -> dict[str, Any]:
+    """Return what differs, and from what."""
+    return {
+        "draft_id": difference.draft_id,
+        "version": difference.version,
+        "to": difference.to.value,
+        "other": difference.other,
+        "other_version": difference.other_version,
+        "by": difference.by,
+        "at": _instant(difference.at_ms),
+        "sentence": difference.sentence,
+        "fields": [asdict(field) for field in difference.fields],
     }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interlock.access.models import Actor
+from interlock.approval.compared import Against, Difference, Field
+from interlock.approval.differences import Line, Part
 from interlock.approval.errors import DraftChanged, PlanChanged
 from interlock.approval.models import Approved, Draft, DraftStatus, Plan, Work
 from interlock.approval.options import ApprovalOptions
@@ -116,11 +118,22 @@ class RemoteApproval:
     # --- drafts -------------------------------------------------------------------------------------------------------
 
     def create(
-        self, actor: Actor, prompt: str, *, context: JsonObject | None = None, work: Work | None = None
+        self,
+        actor: Actor,
+        prompt: str,
+        *,
+        content: str | None = None,
+        context: JsonObject | None = None,
+        work: Work | None = None,
     ) -> Draft:
         """Make a draft."""
         del actor
-        body = {"prompt": prompt, "context": context, "work": None if work is None else _new_work(work)}
+        body: dict[str, Any] = {
+            "prompt": prompt,
+            "context": context,
+            "work": None if work is None else _new_work(work),
+            **({} if content is None else {"content": content}),
+        }
         return understood(read_draft, self._server.make("/ops/drafts", body).json)
 
     def draft(self, draft_id: str) -> Draft:
@@ -146,13 +159,22 @@ class RemoteApproval:
                 raise DraftChanged(f"{draft.id} is as you wanted it, and was changed by somebody else right afterwards")
         return self._terms[draft.id, draft.version]
 
-    def edit(self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None) -> Draft:
+    def difference(self, draft_id: str, to: Against = Against.PREVIOUS) -> Difference:
+        """Hold a draft against its version before, or against what was last approved for its repository."""
+        path = f"/ops/drafts/{checked(draft_id, 'd')}/difference"
+        return understood(_difference, self._server.get(path, to=to.value).json)
+
+    def edit(
+        self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None, reason: str = ""
+    ) -> Draft:
         """Change a draft that is not decided."""
         del actor
         said: dict[str, Any] = {"prompt": change.prompt, "content": change.content, "context": change.context}
         if change.work is not None:
             said["work"] = {**_new_work(change.work), "base_commit": change.work.base_commit}
         body = {name: value for name, value in said.items() if value is not None}
+        if reason:
+            body["reason"] = reason
         return self._decide("PUT", draft_id, "", body, seen_version)
 
     def reject(self, actor: Actor, draft_id: str, *, reason: str = "", seen_version: int | None = None) -> Draft:
@@ -179,11 +201,17 @@ class RemoteApproval:
             raise
 
     def approve(
-        self, actor: Actor, draft_id: str, *, seen_digest: str | None = None, expires_after_seconds: int | None = None
+        self,
+        actor: Actor,
+        draft_id: str,
+        *,
+        seen_digest: str | None = None,
+        expires_after_seconds: int | None = None,
+        reason: str = "",
     ) -> Approved:
         """Freeze a draft into an approved record."""
         del actor
-        body = {"digest": seen_digest, "expires_after_seconds": expires_after_seconds}
+        body = {"digest": seen_digest, "expires_after_seconds": expires_after_seconds, "reason": reason}
         found = self._server.send("POST", f"/ops/drafts/{checked(draft_id, 'd')}/approve", body).json
         return understood(lambda told: read_approved(told["approved"]), found)
 
@@ -207,6 +235,25 @@ class RemoteApproval:
 
 def _plan(body: JsonObject, version: int) -> Plan:
     return Plan(version=version, body=json.loads(canonical(body)), updated_ms=0, updated_by="")
+
+
+def _difference(told: Mapping[str, Any]) -> Difference:
+    return Difference(
+        draft_id=told["draft_id"],
+        version=told["version"],
+        to=Against(told["to"]),
+        other=told["other"],
+        other_version=told["other_version"],
+        by=told["by"],
+        at_ms=_instant(told["at"]),
+        sentence=told["sentence"],
+        fields=[Field(name=each["name"], lines=[_line(line) for line in each["lines"]]) for each in told["fields"]],
+    )
+
+
+def _line(told: Mapping[str, Any]) -> Line:
+    parts = tuple(Part(part["text"], changed=part["changed"]) for part in told["parts"])
+    return Line(told["mark"], parts, told["count"])
 
 
 def _options(told: Mapping[str, Any]) -> ApprovalOptions:

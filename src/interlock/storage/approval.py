@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from interlock.approval.models import Approved, Draft, DraftStatus, Plan, Work
+from interlock.approval.models import Approved, Draft, DraftStatus, Plan, Version, Work
 from interlock.evidence.content import Sealed, Text, commitment, named
 from interlock.kernel.canonical import canonical
 from interlock.storage.database import Row, Transaction, Value
@@ -115,6 +116,26 @@ class StoredDrafts:
         """Write a draft over the version that was seen."""
         return self.transaction.run("draft_replace", seen_version=seen_version, **_columns(draft)) == 1
 
+    def keep(self, draft: Draft) -> None:
+        """Keep what a draft says now, for comparing with later versions."""
+        columns = _columns(draft)
+        named_so = ("version", "prompt_ref", "content_ref", "context_ref", "work")
+        self.transaction.run(
+            "draft_version_add",
+            draft_id=draft.id,
+            written_ms=draft.updated_ms,
+            **{name: columns[name] for name in named_so},
+        )
+
+    def versions(self, draft_id: str, *, limit: int, before: int) -> Sequence[Version]:
+        """List what a draft said, the newest first; only versions below `before`."""
+        written: dict[int, dict[str, Any]] = {}
+        for row in self.transaction.all("draft_written", draft_id=draft_id):
+            event = json.loads(row["leaf"])
+            written[event["payload"]["draft_version"]] = event
+        rows = self.transaction.all("draft_version_list", draft_id=draft_id, limit=limit, before=before)
+        return [_version(row, written.get(row["version"], {})) for row in rows]
+
     def writers(self, draft_id: str) -> frozenset[str]:
         """Return who wrote a draft or a part of it, as the log says."""
         rows = self.transaction.all("draft_written", draft_id=draft_id)
@@ -144,6 +165,7 @@ class StoredApproved:
                 approved_by=approved.approved_by,
                 expires_ms=approved.expires_ms,
                 attestation=canonical(approved.attestation).decode("utf-8") if approved.attestation else None,
+                repository=approved.work.repository,
             )
             == 1
         )
@@ -162,6 +184,11 @@ class StoredApproved:
         """List records, newest first; those made before the one called `before`."""
         rows = self.transaction.all("approved_list", from_newest=int(before is None), before=before or "", limit=limit)
         return [_approved(row) for row in rows]
+
+    def before(self, draft_id: str, repository: str) -> str | None:
+        """Return the id of what was last approved for a repository, before this draft was."""
+        row = self.transaction.one("approved_before", draft_id=draft_id, repository=repository)
+        return str(row["id"]) if row else None
 
     def revoke(self, approved_id: str, *, by: str, reason: str) -> bool:
         """Mark a record as revoked; False if it is already."""
@@ -222,6 +249,21 @@ def _draft(row: Row) -> Draft:
         decided_by=row["decided_by"],
         decision_reason=row["decision_reason"],
         generated=json.loads(row["generated"]) if row["generated"] is not None else None,
+    )
+
+
+def _version(row: Row, event: Mapping[str, Any]) -> Version:
+    return Version(
+        draft_id=row["draft_id"],
+        version=row["version"],
+        prompt=_sure_text(row, "prompt"),
+        content=_text(row, "content"),
+        context=_sure_text(row, "context"),
+        work=Work.from_json(json.loads(row["work"])),
+        written_ms=row["written_ms"],
+        by=event.get("principal"),
+        how=str(event["kind"]).removeprefix("draft.") if event else "written",
+        reason=event["payload"].get("reason", "") if event else "",
     )
 
 

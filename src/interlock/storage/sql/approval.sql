@@ -57,6 +57,19 @@ WHERE (:any_status = 1 OR draft.status = :status)
     AND (:from_newest = 1 OR draft.seq < (SELECT earlier.seq FROM draft AS earlier WHERE earlier.id = :before))
 ORDER BY draft.seq DESC LIMIT :limit;
 
+-- name: draft_version_add
+INSERT INTO draft_version (draft_id, version, prompt_ref, content_ref, context_ref, work, written_ms)
+VALUES (:draft_id, :version, :prompt_ref, :content_ref, :context_ref, :work, :written_ms);
+
+-- name: draft_version_list
+SELECT draft_version.*, prompt.body AS prompt, content.body AS content, context.body AS context
+FROM draft_version
+JOIN content AS prompt ON prompt.ref = draft_version.prompt_ref
+JOIN content AS context ON context.ref = draft_version.context_ref
+LEFT JOIN content ON content.ref = draft_version.content_ref
+WHERE draft_version.draft_id = :draft_id AND draft_version.version < :before
+ORDER BY draft_version.version DESC LIMIT :limit;
+
 -- name: draft_written
 SELECT leaf FROM event
 WHERE subject = :draft_id AND substr(kind, 1, 6) = 'draft.' AND kind IN ('draft.created', 'draft.edited', 'draft.generated');
@@ -65,10 +78,10 @@ WHERE subject = :draft_id AND substr(kind, 1, 6) = 'draft.' AND kind IN ('draft.
 -- An a_ id has its draft's ULID, so a second approval of one draft collides here, whatever raced before.
 INSERT INTO approved (
     id, draft_id, digest, terms, prompt_ref, content_ref, context_ref, provider,
-    approved_ms, approved_by, expires_ms, attestation
+    approved_ms, approved_by, expires_ms, attestation, repository
 ) VALUES (
     :id, :draft_id, :digest, :terms, :prompt_ref, :content_ref, :context_ref, :provider,
-    :approved_ms, :approved_by, :expires_ms, :attestation
+    :approved_ms, :approved_by, :expires_ms, :attestation, :repository
 ) ON CONFLICT DO NOTHING;
 
 -- name: approved_get
@@ -92,6 +105,13 @@ JOIN content AS context ON context.ref = approved.context_ref
 LEFT JOIN content ON content.ref = approved.content_ref
 WHERE (:from_newest = 1 OR approved.seq < (SELECT earlier.seq FROM approved AS earlier WHERE earlier.id = :before))
 ORDER BY approved.seq DESC LIMIT :limit;
+
+-- name: approved_before
+-- The newest for a repository, of those that were approved before this draft was.
+SELECT approved.id FROM approved
+WHERE approved.repository = :repository AND approved.draft_id <> :draft_id
+    AND NOT EXISTS (SELECT 1 FROM approved AS own WHERE own.draft_id = :draft_id AND own.seq < approved.seq)
+ORDER BY approved.seq DESC LIMIT 1;
 
 -- name: approved_revoke
 UPDATE approved SET revoked_ms = :now, revoked_by = :revoked_by, revoke_reason = :reason
