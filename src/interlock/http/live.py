@@ -51,34 +51,46 @@ class Log(Protocol):
 class Tail:
     """The end of the log in memory, and a bell for those who wait for more."""
 
-    def __init__(self, log: Log) -> None:
-        """Take the log."""
+    def __init__(self, log: Log, *, kept: int = _KEPT) -> None:
+        """Take the log, and how many of its last events are to be in memory."""
         self._log = log
-        self._recent: deque[Frame] = deque(maxlen=_KEPT)
+        self._recent: deque[Frame] = deque(maxlen=kept)
         self._grown = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
         self.size = 0
         self.ended = False
 
     def end(self) -> None:
         """Let everybody go who waits; called from the event loop."""
         self.ended = True
-        self._ring()
+        self.ring()
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Wake everybody who waits."""
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
+
+    def begin(self) -> None:
+        """Look at the log, from `size` on, until `stop`."""
+        self._task = asyncio.create_task(self._look())
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Look at the log as long as the block lasts."""
         self.size = await to_thread.run_sync(self._log.size)
-        task = asyncio.create_task(self._look())
+        self.begin()
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            self.stop()
+            if self._task is not None:
+                with suppress(asyncio.CancelledError):
+                    await self._task
 
     async def after(self, start: int) -> Sequence[Frame]:
         """Return events from `start` on; waits for one, but not longer than a heartbeat."""
@@ -90,16 +102,28 @@ class Tail:
             return ()
         if self._recent and self._recent[0][0] <= start:
             offset = start - self._recent[0][0]
-            return list(islice(self._recent, offset, offset + _PAGE))
+            return list(islice(self._recent, offset, offset + self.page))
         return await to_thread.run_sync(self._frames, start)
 
+    @property
+    def page(self) -> int:
+        """Return how many events go out at once."""
+        return _PAGE
+
+    def frame(self, index: int, event: Mapping[str, Any]) -> str:
+        """Write an event as it is sent."""
+        return f"id: {index}\nevent: {event['kind']}\ndata: {json.dumps({'index': index, **event})}\n\n"
+
+    async def rest(self, pause: float) -> float:
+        """Wait until the next look at a log that has not grown; returns the pause after that."""
+        await asyncio.sleep(pause)
+        return pause
+
     def _frames(self, start: int) -> Sequence[Frame]:
-        return [
-            (index, f"id: {index}\nevent: {event['kind']}\ndata: {json.dumps({'index': index, **event})}\n\n")
-            for index, event in self._log.events(start, _PAGE)
-        ]
+        return [(index, self.frame(index, event)) for index, event in self._log.events(start, self.page)]
 
     async def _look(self) -> None:
+        pause = _LOOK_SECONDS
         while True:
             try:
                 frames = await to_thread.run_sync(self._frames, self.size)
@@ -109,9 +133,10 @@ class Tail:
             if frames:
                 self._recent.extend(frames)
                 self.size = frames[-1][0] + 1
-                self._ring()
+                self.ring()
+                pause = _LOOK_SECONDS
             else:
-                await asyncio.sleep(_LOOK_SECONDS)
+                pause = await self.rest(pause)
 
 
 class EventStream(StreamingResponse):

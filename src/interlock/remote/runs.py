@@ -112,3 +112,15 @@ class RemoteRuns:
 
     def _path(self, run_id: str) -> str:
         return f"/ops/runs/{checked(run_id, 'r')}"
+
+
+class RemoteReceipts:
+    """Answers as `runs.results.Receipts` does."""
+
+    def __init__(self, server: Connection) -> None:
+        self._server = server
+
+    def of(self, run_id: str) -> dict[str, Any]:
+        """Return the receipt of a run that has ended."""
+        found = self._server.get(f"/ops/runs/{checked(run_id, 'r')}/receipt").json
+        return understood(dict, found)

@@ -25,8 +25,9 @@ from interlock.doors.api import (
 )
 from interlock.kernel.errors import Invalid
 from interlock.runs.models import RunStatus
+from interlock.runs.results import Receipts
 from interlock.runs.service import Runs
-from interlock.runs.shown import show_line, show_run, show_steps
+from interlock.runs.shown import show_found, show_line, show_run, show_steps, show_why
 
 door = Door("/ops/runs", "runs")
 
@@ -39,6 +40,9 @@ class _House(Protocol):
 
     @property
     def settings(self) -> _Settings: ...
+
+    @property
+    def receipts(self) -> Receipts: ...
 
     def purge_runs(self, actor: Actor, *, older_than_ms: int) -> list[str]: ...
 
@@ -108,6 +112,100 @@ class LineShown(Shown):
     correlation_id: str | None
 
 
+class PatchShown(Shown):
+    """The patch that a run brought about."""
+
+    digest: str
+    bytes: int
+
+
+class FileShown(Shown):
+    """A file that a run changed."""
+
+    path: str
+    status: str = Field(description="added, modified, deleted, … as git says.")
+    added: int | None
+    deleted: int | None
+    binary: bool
+    mode: str | None
+
+
+class LeftOut(Shown):
+    """A file that was not collected, and why."""
+
+    path: str
+    reason: str
+
+
+class CheckShown(Shown):
+    """An approved check of a run's result."""
+
+    command: list[str]
+    exit_code: int | None
+    ended_by: str | None
+    duration_ms: int
+    passed: bool
+
+
+class ResultShown(Shown):
+    """What a run came to; its fields are there as far as its steps came."""
+
+    base_commit: str | None = None
+    exit_code: int | None = None
+    signal: int | str | None = None
+    ended_by: str | None = None
+    containment: str | None = None
+    git: str | None = None
+    notes: list[str] = Field(default_factory=list[str])
+    output_bytes: int = 0
+    commit: str | None = None
+    patch: PatchShown | None = None
+    files: list[FileShown] = Field(default_factory=list[FileShown])
+    files_total: int = 0
+    left_out: list[LeftOut] = Field(default_factory=list[LeftOut])
+    checks: list[CheckShown] = Field(default_factory=list[CheckShown])
+    durations_ms: dict[str, int | None] = Field(default_factory=dict[str, int | None])
+    attestation: dict[str, Any] | None = Field(default=None, description="Names the signed statement about it.")
+
+
+class WhyShown(Shown):
+    """Why a run is where it is."""
+
+    reason: str
+    says: str
+    hint: str = Field(description="What to do next.")
+
+
+class Found(Shown):
+    """Lines of a log that hold a text."""
+
+    id: str
+    status: Literal["complete", "partial"] = Field(description="partial: go on with `after` = `searched_to`.")
+    lines: list[int] = Field(description="Their numbers, rising.")
+    searched_to: int
+
+
+class ReceiptEntry(Shown):
+    """An entry of the evidence log."""
+
+    index: int
+    line: str = Field(description="The ledger's line, byte for byte.")
+    proof: str = Field(description="That the entry is under the head (c2sp.org/tlog-proof).")
+
+
+class Receipt(Shown):
+    """How a run ended, for an outsider to check offline (docs/evidence.md, Receipts)."""
+
+    format: Literal["interlock-run-receipt/v1"]
+    run_id: str
+    approved_id: str
+    draft_id: str
+    origin: str
+    head: str = Field(description="The signed tree head (C2SP signed note).")
+    entries: list[ReceiptEntry]
+    envelopes: dict[str, str] = Field(description="The signed statements (in-toto, DSSE) by their digests.")
+
+
 class RunShown(Shown):
     """A run (OpsRun), without its log."""
 
@@ -123,14 +221,17 @@ class RunShown(Shown):
     started_at: str | None
     ended_at: str | None
     correlation_id: str | None
-    result: dict[str, Any] | None
+    result: ResultShown | None
+    archived_at: str | None = Field(description="When its log and its steps went into the archive.")
 
 
 class RunInFull(RunShown):
     """A run with its steps and the last lines of its log."""
 
     steps: list[StepShown]
-    log: list[LineShown]
+    log: list[LineShown] = Field(description=f"The last {_LOG_LINES}.")
+    log_lines: int = Field(description="How many lines the log has; they are numbered from 1 without a gap.")
+    why: WhyShown | None = Field(description="Why it is where it is, where something is wrong.")
 
 
 @door.get("", response_model=list[RunShown])
@@ -140,11 +241,13 @@ def list_runs(
     request: Request,
     response: Response,
     status: Annotated[RunStatus | None, Query(description="Only runs that stand so.")] = None,
+    approved_id: Annotated[str | None, Query(max_length=64, description="Only runs of this approved record.")] = None,
     limit: Limit = 100,
     before: Before = None,
 ) -> list[dict[str, Any]]:
     """List runs, newest first, without their logs."""
-    found = [show_run(run) for run in _runs(call).list(status=status, limit=limit, before=before)]
+    runs = _runs(call).list(status=status, approved_id=approved_id, limit=limit, before=before)
+    found = [show_run(run) for run in runs]
     paged(request, response, found, limit)
     return found
 
@@ -198,6 +301,28 @@ def get_log(
     return [show_line(line, run.correlation_id) for line in _runs(call).log(run_id, after=after, limit=limit)]
 
 
+@door.get("/{run_id}/log/search", responses=problems(404), response_model=Found)
+@needs("actions")
+def search_log(
+    call: Here,
+    run_id: str,
+    text: Annotated[str, Query(min_length=1, max_length=200, description="Letters from A to Z count in either case.")],
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only lines with a higher number.")] = 0,
+    limit: Limit = 1000,
+) -> dict[str, Any]:
+    """Find the lines of a log that hold a text, in their order; what is left to look through, it says."""
+    return show_found(run_id, _runs(call).search(run_id, text, after=after, limit=limit))
+
+
+@door.get("/{run_id}/receipt", responses=problems(404, 409), response_model=Receipt)
+@needs("actions")
+def get_receipt(call: Here, response: Response, run_id: str) -> dict[str, Any]:
+    """Return what an outsider needs to check how a run ended: entries, proofs, signed statements."""
+    receipt = house(call, _House).receipts.of(run_id)
+    response.headers["Content-Disposition"] = f'attachment; filename="{run_id}.receipt.json"'
+    return receipt
+
+
 @door.get(
     "/{run_id}/diff",
     response_class=Response,
@@ -232,6 +357,8 @@ def _with_log(call: ApiCall, run_id: str) -> dict[str, Any]:
     run = runs.get(run_id)
     lines = runs.log(run_id, limit=_LOG_LINES, last=True)
     return show_run(run) | {
+        "why": show_why(run),
+        "log_lines": lines[-1].line if lines else 0,
         "steps": show_steps(runs.steps(run_id)),
         "log": [show_line(line, run.correlation_id) for line in lines],
     }

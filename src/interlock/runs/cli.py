@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from interlock.runs.models import MAY_BECOME, LogLine, Run, RunStatus, Step
 from interlock.runs.service import Runs
 
 if TYPE_CHECKING:
-    from interlock.runs.results import Results
+    from interlock.runs.results import Receipts, Results
 
 door = typer.Typer(help="Runs: carry out what was approved, and see what came of it.", no_args_is_help=True)
 
@@ -35,6 +36,9 @@ class _House(Protocol):
 
     @property
     def results(self) -> Results: ...
+
+    @property
+    def receipts(self) -> Receipts: ...
 
     @property
     def settings(self) -> _Settings: ...
@@ -134,6 +138,23 @@ def diff(run_id: RunId) -> None:
         )
     else:
         sys.stdout.buffer.write(patch)
+
+
+@door.command("receipt")
+def receipt(
+    run_id: RunId,
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+) -> None:
+    """Give out what an outsider needs to check how a run ended; see `evidence check-receipt`."""
+    from interlock.evidence import publish
+
+    told = house(_House).receipts.of(run_id)
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    try:
+        publish.replace(out, [text.encode("utf-8")])
+    except OSError as error:
+        raise Invalid(f"{out} can not be written: {error.strerror}") from None
+    answer({"id": run_id, "status": "written", "file": str(out)}, [f"receipt of {run_id} in {out}"])
 
 
 @door.command("apply")

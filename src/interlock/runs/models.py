@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -97,6 +97,17 @@ class LogLine:
     msg: str
     line: int = -1
     """Its number, given by the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search of a log has found so far."""
+
+    lines: Sequence[int]
+    searched_to: int
+    """The last line that was looked at: where the next search goes on."""
+    complete: bool
+    """Whether that was the log's last line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,10 @@ class RunStore(Protocol):
         """Return a run."""
         ...
 
-    def list(self, *, status: RunStatus | None, limit: int, before: str | None) -> Sequence[Run]:
-        """List runs, newest first; those made before the one called `before`."""
+    def list(
+        self, *, status: RunStatus | None, approved_id: str | None, limit: int, before: str | None
+    ) -> Sequence[Run]:
+        """List runs, newest first, all or those of one approved record; those made before the one called `before`."""
         ...
 
     def ended_before(self, before_ms: int, limit: int) -> Sequence[Run]:
@@ -77,6 +79,10 @@ class RunStore(Protocol):
 
     def read_log(self, run_id: str, *, after: int, limit: int, last: bool) -> Sequence[LogLine]:
         """Return lines numbered above `after`: the first of them, or with `last` the last."""
+        ...
+
+    def search_log(self, run_id: str, text: str, *, after: int, until: int, limit: int) -> Sequence[int]:
+        """Return the numbers of lines in `after < line <= until` that hold a text, the first `limit` of them."""
         ...
 
 

@@ -18,10 +18,12 @@ from interlock.kernel.ids import UlidSource, checked
 from interlock.queue.models import PRIORITY_RANK, Executor, Item, ItemKind, NewItem, WorkerProcess
 from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
 from interlock.runs.events import RunAgentStarted, RunArchived, RunCreated, RunStepCompleted
-from interlock.runs.models import Claim, LogLine, Outcome, Run, RunStatus, Step, StepName
+from interlock.runs.models import Claim, Found, LogLine, Outcome, Run, RunStatus, Step, StepName
 from interlock.runs.ports import Look, Open, RunDesk
 
 _HOUR_MS = 3_600_000
+SEARCHED = 100_000
+"""Lines that one search looks through at most, so that none holds a connection for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,19 @@ class Runs:
         with self.look() as desk:
             return _run(desk, run_id)
 
-    def list(self, *, status: RunStatus | None = None, limit: int = 100, before: str | None = None) -> Sequence[Run]:
-        """List runs, newest first; those made before the one called `before`."""
+    def list(
+        self,
+        *,
+        status: RunStatus | None = None,
+        approved_id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> Sequence[Run]:
+        """List runs, newest first, all or those of one approved record; those made before the one called `before`."""
+        if approved_id is not None:
+            checked(approved_id, "a")
         with self.look() as desk:
-            return desk.runs.list(status=status, limit=limit, before=before)
+            return desk.runs.list(status=status, approved_id=approved_id, limit=limit, before=before)
 
     def steps(self, run_id: str) -> Sequence[Step]:
         """List the steps of a run's present generation."""
@@ -88,6 +99,20 @@ class Runs:
         with self.look() as desk:
             _run(desk, run_id)
             return desk.runs.read_log(run_id, after=after, limit=limit, last=last)
+
+    def search(self, run_id: str, text: str, *, after: int = 0, limit: int = 1000) -> Found:
+        """Look for a text in the log behind line `after`, in at most `SEARCHED` lines: whoever wants more goes on.
+
+        Letters from A to Z count in either case.
+        """
+        checked(run_id, "r")
+        with self.look() as desk:
+            _run(desk, run_id)
+            end = max((line.line for line in desk.runs.read_log(run_id, after=0, limit=1, last=True)), default=0)
+            until = min(end, after + SEARCHED)
+            lines = desk.runs.search_log(run_id, text, after=after, until=until, limit=limit)
+        searched_to = lines[-1] if len(lines) == limit else until
+        return Found(lines=lines, searched_to=max(after, searched_to), complete=searched_to >= end)
 
     def patch(self, run_id: str) -> bytes:
         """Return the patch that a run brought about; empty where it changed nothing or has none yet."""

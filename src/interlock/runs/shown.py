@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interlock.kernel.clock import to_text
-from interlock.runs.models import LogLine, Run, Step
+from interlock.kernel.errors import InterlockError
+from interlock.runs.models import Found, LogLine, Run, Step
 
 
 def show_run(run: Run) -> dict[str, Any]:
@@ -54,6 +55,68 @@ def show_line(line: LogLine, correlation_id: str | None) -> dict[str, Any]:
         "msg": line.msg,
         "correlation_id": correlation_id,
     }
+
+
+def show_found(run_id: str, found: Found) -> dict[str, Any]:
+    """Return what a search of a log has found."""
+    return {
+        "id": run_id,
+        "status": "complete" if found.complete else "partial",
+        "lines": list(found.lines),
+        "searched_to": found.searched_to,
+    }
+
+
+_RETRY = "If that was chance, retry the run; else write a new draft that allows for it: a run can not be changed."
+_LIMIT = (
+    "If it needs more, write a new draft with a higher limit and have it approved: limits are part of the approval."
+)
+_LOOK = "The last lines of its log say why."
+_WAITS = "Nothing, while it waits: the next worker takes it up, and what completed steps made is kept."
+_ANEW = "A run that was stopped stays so; make a new one from the approved record."
+_REASONS: Mapping[str, tuple[str, str]] = {
+    "agent_failed": ("The agent's own command ended with an error.", f"{_LOOK} {_RETRY}"),
+    "check_failed": (
+        "The agent ended well, but an approved check of its result did not pass.",
+        "The check's output stands in the log behind its command. Its diff is kept, and nothing was applied.",
+    ),
+    "limit_wall_clock": ("The agent took longer than its approval allows, and was ended.", _LIMIT),
+    "limit_output": ("The agent printed more than its approval allows, and was ended.", _LIMIT),
+    "limit_disk": ("The agent wrote more to disk than its approval allows, and was ended.", _LIMIT),
+    "no_command": (
+        "The approved record names no command to run.",
+        "Name one in a new draft, or a default in interlock.toml.",
+    ),
+    "worker_failed": (
+        "The worker itself could not go on; the agent is not at fault.",
+        "Look at the worker's log, then retry.",
+    ),
+    "worker_dead": ("Its worker ended while it held the run.", _WAITS),
+    "lease_expired": ("Its worker gave no sign of life for longer than its lease.", _WAITS),
+    "released": ("Its worker gave it back.", _WAITS),
+    "attempts_exhausted": ("It was tried as often as the queue allows.", "Find out why in its log, then retry."),
+    "cancelled_by_operator": ("Somebody stopped it.", _ANEW),
+    "replanned": ("Its item was planned anew, and so this run was stopped.", _ANEW),
+}
+
+
+def show_why(run: Run) -> dict[str, Any] | None:
+    """Return in words why a run is where it is, and what to do next; None where nothing is wrong."""
+    if run.reason is None:
+        return None
+    said = _REASONS.get(run.reason) or _of_error(run.reason)
+    return {"reason": run.reason, "says": said[0], "hint": said[1]}
+
+
+def _of_error(code: str) -> tuple[str, str]:
+    """Take the words of the error that has this code; it is known where its module was loaded."""
+    waiting: list[type[InterlockError]] = [InterlockError]
+    while waiting:
+        each = waiting.pop()
+        if each.code == code and each is not InterlockError:
+            return (each.__doc__ or "").strip().splitlines()[0], each.default_hint or _LOOK
+        waiting += each.__subclasses__()
+    return f"It ended for the reason {code}.", _LOOK
 
 
 def _instant(ms: int | None) -> str | None:

@@ -36,12 +36,16 @@ class StoredRuns:
         row = self.transaction.one("run_get", id=run_id)
         return _run(row) if row else None
 
-    def list(self, *, status: RunStatus | None, limit: int, before: str | None) -> Sequence[Run]:
-        """List runs, newest first; those made before the one called `before`."""
+    def list(
+        self, *, status: RunStatus | None, approved_id: str | None, limit: int, before: str | None
+    ) -> Sequence[Run]:
+        """List runs, newest first, all or those of one approved record; those made before the one called `before`."""
         rows = self.transaction.all(
             "run_list",
             any_status=int(status is None),
             status=status.value if status else "",
+            any_approved=int(approved_id is None),
+            approved_id=approved_id or "",
             from_newest=int(before is None),
             before=before or "",
             limit=limit,
@@ -138,6 +142,15 @@ class StoredRuns:
             for row in rows
         ]
         return lines[::-1] if last else lines
+
+    def search_log(self, run_id: str, text: str, *, after: int, until: int, limit: int) -> Sequence[int]:
+        """Return the numbers of lines in `after < line <= until` that hold a text, the first `limit` of them."""
+        lowered = "".join(each.lower() if each.isascii() else each for each in text)
+        spelt = "".join(f"!{each}" if each in "!%_" else each for each in lowered)
+        rows = self.transaction.all(
+            "log_search", run_id=run_id, pattern=f"%{spelt}%", after=after, until=until, limit=limit
+        )
+        return [row["line"] for row in rows]
 
 
 def _run(row: Row) -> Run:

@@ -8,6 +8,7 @@ SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items
 -- name: run_list
 SELECT run.*, queue_items.attempt_count FROM run JOIN queue_items ON queue_items.id = run.item_id
 WHERE (:any_status = 1 OR run.status = :status) AND run.archived_ms IS NULL
+    AND (:any_approved = 1 OR run.approved_id = :approved_id)
     AND (:from_newest = 1 OR run.seq < (SELECT earlier.seq FROM run AS earlier WHERE earlier.id = :before))
 ORDER BY run.seq DESC LIMIT :limit;
 
@@ -79,3 +80,14 @@ SELECT line, ts_ms, level, source, msg FROM run_log WHERE run_id = :run_id AND l
 -- name: log_last
 SELECT line, ts_ms, level, source, msg FROM run_log WHERE run_id = :run_id AND line > :after
 ORDER BY line DESC LIMIT :limit;
+
+-- name: events_of_run
+-- What the log says of a run, and of the approval that it carries out (migration 0012 has the index for both databases).
+SELECT leaf_index, leaf FROM sealed
+WHERE subject = :run_id AND substr(kind, 1, 4) = 'run.'
+ORDER BY leaf_index LIMIT :limit;
+
+-- name: approval_of_draft
+SELECT leaf_index, leaf FROM sealed
+WHERE subject = :draft_id AND substr(kind, 1, 6) = 'draft.' AND kind = 'draft.approved'
+ORDER BY leaf_index;
