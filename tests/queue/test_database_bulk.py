@@ -43,7 +43,7 @@ def chosen(desk: Desk, which: Filter | None = None) -> bulk.Chosen:
     return desk.look(lambda queue: bulk.choose(queue, which or Filter()))
 
 
-def moved(desk: Desk, items: bulk.Chosen, verb: bulk.Verb) -> Generator[bulk.Progress]:
+def moved(desk: Desk, items: bulk.Chosen, verb: bulk.Verb[Item]) -> Generator[bulk.Progress]:
     yield from bulk.move(items, verb, lambda: desk.house.queue(ALICE))
 
 

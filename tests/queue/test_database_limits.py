@@ -282,7 +282,7 @@ class Crowd:
 
     def bulks(self, number: int) -> None:
         dice = random.Random(number)  # noqa: S311
-        verbs: Sequence[bulk.Verb] = (
+        verbs: Sequence[bulk.Verb[Item]] = (
             lambda queue, seen: queue.cancel(seen.id, seen=seen),
             lambda queue, seen: queue.replan(seen.id, "x", seen=seen),
             lambda queue, seen: queue.reprioritise(seen.id, dice.choice(["P0", "P1", "P2"]), seen=seen),

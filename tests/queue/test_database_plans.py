@@ -20,9 +20,11 @@ KEY = "ORCH-19500"
 CHANGE: Mapping[str, Any] = {"id": KEY, "fence": 0, "note": "", "now_kst": "2026-11-21 21:00"}
 SILENT: Mapping[str, Any] = {**CHANGE, "any_beat": 1, "beat": 0, "last_error": ""}
 LIST: Mapping[str, Any] = {
-    **dict.fromkeys(("priority", "owner", "created_before", "text")),
+    **dict.fromkeys(("priority", "owner", "created_before", "text", "pattern")),
     "after_rank": -1,
     "after_seq": -1,
+    "until_rank": 2**31 - 1,
+    "until_seq": 2**53,
     "limit": 100,
 }
 ROAD: Sequence[tuple[str, Mapping[str, Any]]] = (
@@ -43,6 +45,7 @@ ROAD: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("item_counts", {}),
     *(("item_list_open", {**LIST, "status": status}) for status in ("PENDING", "IN_PROGRESS", "BLOCKED", "FAILED")),
     ("item_held", {}),
+    ("item_holders", {"limit": 100}),
     ("item_unleased", {"started_before": NOON_MS}),
     ("item_stale_count", {"started_before": NOON_MS}),
     ("item_due", {"now": NOON_MS}),

@@ -390,6 +390,7 @@ def test_a_retry_counts_waits_and_starts_from_the_beginning(desk: Desk) -> None:
         "attempt": 2,
         "not_before_ms": NOON_MS + 60_000,
         "reason": "flaky network",
+        "previous_status": "FAILED",
     }
 
 

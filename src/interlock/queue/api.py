@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -12,18 +12,25 @@ from pydantic import Field
 from interlock.access.models import Actor
 from interlock.doors.api import ApiCall, Body, Door, Here, IdempotencyKey, Limit, Shown, house, made, needs, problems
 from interlock.kernel.clock import to_text
+from interlock.kernel.errors import Invalid
+from interlock.queue.bulks import MOST_NAMED, Bulks, Deed, VerbName
 from interlock.queue.errors import ItemStateConflict
-from interlock.queue.models import FIRST, Executor, Filter, Item, ItemKind, ItemStatus, NewItem, Place
+from interlock.queue.models import FIRST, LAST, Executor, Filter, Item, ItemKind, ItemStatus, NewItem, Place
 from interlock.queue.service import Queue
-from interlock.queue.shown import show_item, show_pause
+from interlock.queue.shown import show_bulk, show_history, show_holder, show_item, show_pause
+from interlock.queue.trends import MOST_POINTS, Span
 
 door = Door("/ops/queue", "queue")
+_PLACE = r"^[0-9]{1,10}\.[0-9]{1,16}$"
 
 
 class _House(Protocol):
     def queue(self, actor: Actor) -> AbstractContextManager[Queue]: ...
 
     def queue_look(self) -> AbstractContextManager[Queue]: ...
+
+    @property
+    def bulks(self) -> Bulks: ...
 
 
 @contextmanager
@@ -130,6 +137,7 @@ class ItemShown(Shown):
     task: str
     success_criteria: str
     owner_session: str | None
+    started_at: str | None
     started_at_kst: str | None
     due_at_kst: str | None
     fence: int | None
@@ -137,12 +145,12 @@ class ItemShown(Shown):
     attempt_count: int
     max_attempts: int
     not_before: str | None
-    waits_for: Any
+    waits_for: str | None
     concurrency_key: str | None
     idempotency_key: str | None
     created_at: str | None
     notes: str | None
-    last_error: Any
+    last_error: str | None
 
 
 class Claimed(Shown):
@@ -164,6 +172,11 @@ class PauseShown(Shown):
 class QueueShown(Shown):
     """How many items there are by status, and what is under way."""
 
+    PENDING: int
+    IN_PROGRESS: int
+    BLOCKED: int
+    FAILED: int
+    DONE: int
     top_in_progress: list[ItemShown]
     paused: PauseShown | None
 
@@ -177,12 +190,139 @@ class KeyShown(Shown):
     pending: int
 
 
+class ReasonShown(Shown):
+    """One reason: its code, and the same in words."""
+
+    code: str
+    text: str
+
+
 class Reasons(Shown):
     """Why an item stands as it does."""
 
     id: str
     status: str
-    because: list[dict[str, str]]
+    because: list[ReasonShown]
+
+
+class PausedShown(Shown):
+    """The pause that began."""
+
+    status: str
+    by: str
+    reason: str
+    until: str | None
+
+
+class ResumedShown(Shown):
+    """Whether anything had stood against it."""
+
+    status: str
+    was_paused: bool
+
+
+class LimitShown(Shown):
+    """The limit of a concurrency key."""
+
+    id: str
+    status: str
+    most: int
+
+
+class CountShown(Shown):
+    """How many items a filter names."""
+
+    items: int
+    by_status: dict[str, int]
+
+
+class HolderShown(Shown):
+    """Who holds items: how many, the first of them, since when, and when the first of the leases ends."""
+
+    owner_session: str
+    items: int
+    first_id: str
+    since: str | None
+    lease_until: str | None
+    host: str | None
+    pid: int | None
+
+
+class Backlog(Shown):
+    """How many items stood how."""
+
+    PENDING: int
+    IN_PROGRESS: int
+    BLOCKED: int
+    FAILED: int
+
+
+class PointShown(Shown):
+    """What happened in one stretch of time, and the backlog at its end. Durations are exact to a tenth."""
+
+    at: str
+    added: int
+    claimed: int
+    completed: int
+    failed: int
+    retried: int
+    cancelled: int
+    wait_p50_ms: int | None = Field(description="From being added to the first claim.")
+    wait_p95_ms: int | None
+    work_p50_ms: int | None = Field(description="From a claim to its end.")
+    work_p95_ms: int | None
+    backlog: Backlog
+
+
+class HistoryShown(Shown):
+    """Figures over time."""
+
+    from_: str = Field(alias="from")
+    step_seconds: int
+    points: list[PointShown]
+
+
+class Which(Body):
+    """A filter, as the list of items takes it."""
+
+    status: ItemStatus | None = Field(default=None, strict=False)
+    priority: str | None = Field(default=None, max_length=128)
+    owner: str | None = Field(default=None, max_length=128)
+    text: str | None = Field(default=None, max_length=2000)
+    created_before_ms: int | None = Field(default=None, ge=0)
+
+
+class NewBulk(Body):
+    """One verb, and the items that it is for: a filter, or their ids."""
+
+    verb: VerbName
+    reason: str = Field(default="", description="Why; for `replan` what has to be planned anew.")
+    to: str | None = Field(default=None, description="The priority that `reprioritise` gives.")
+    which: Which | None = None
+    ids: list[str] | None = Field(default=None, min_length=1, max_length=MOST_NAMED)
+
+
+class BulkShown(Shown):
+    """A bulk. As a preview nothing has been changed; it is carried out by `POST …/run`."""
+
+    id: str
+    status: Literal["preview", "running", "done", "stopped", "failed"]
+    verb: VerbName
+    to: str | None
+    reason: str
+    outcome: str
+    by: str
+    matched: int
+    by_status: dict[str, int]
+    sample: list[ItemShown]
+    done: int
+    changed: int
+    unchanged: int
+    refused: dict[str, int] = Field(description="How many, by error code.")
+    examples: list[str] = Field(description="Some of the refusals, in words.")
+    message: str
+    began_at: str | None
+    ended_at: str | None
 
 
 @door.get("/status", response_model=QueueShown)
@@ -210,14 +350,13 @@ def list_items(
     text: Annotated[str | None, Query(max_length=2000)] = None,
     created_before_ms: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     limit: Limit = 100,
-    after: Annotated[
-        str | None, Query(pattern=r"^[0-9]{1,9}\.[0-9]{1,15}$", description="Where the page before ended: its `Link`.")
-    ] = None,
+    after: Annotated[str | None, Query(pattern=_PLACE, description="Where the page before ended: its `Link`.")] = None,
+    until: Annotated[str | None, Query(pattern=_PLACE, description="Not beyond this place: another page's.")] = None,
 ) -> list[dict[str, Any]]:
     """List items in the order in which they would be claimed."""
     which = Filter(status=status, priority=priority, owner=owner, text=text, created_before_ms=created_before_ms)
     with house(call, _House).queue_look() as queue:
-        page = queue.store.page(which, FIRST if after is None else _place(after), limit)
+        page = queue.store.page(which, _place(after, FIRST), limit, _place(until, LAST))
     if len(page) == limit:
         rank, number = page[-1][1]
         following = request.url.include_query_params(after=f"{rank}.{number}")
@@ -225,9 +364,96 @@ def list_items(
     return [show_item(item) for item, _ in page]
 
 
-def _place(text: str) -> Place:
+def _place(text: str | None, otherwise: Place) -> Place:
+    if text is None:
+        return otherwise
     rank, _, number = text.partition(".")
     return int(rank), int(number)
+
+
+@door.get("/count", response_model=CountShown)
+@needs("actions")
+def count(
+    call: Here,
+    status: ItemStatus | None = None,
+    priority: str | None = None,
+    owner: str | None = None,
+    text: Annotated[str | None, Query(max_length=2000)] = None,
+    created_before_ms: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+) -> dict[str, Any]:
+    """Count the items that a filter names."""
+    which = Filter(status=status, priority=priority, owner=owner, text=text, created_before_ms=created_before_ms)
+    with house(call, _House).queue_look() as queue:
+        found = queue.store.count(which)
+    return {"items": sum(found.values()), "by_status": {name: items for name, items in found.items() if items}}
+
+
+@door.get("/workers", response_model=list[HolderShown])
+@needs("actions")
+def workers(call: Here, limit: Limit = 1000) -> list[dict[str, Any]]:
+    """List who holds items, since when, and until when at least."""
+    with house(call, _House).queue_look() as queue:
+        return [show_holder(each) for each in queue.store.workers(limit)]
+
+
+@door.get("/history", response_model=HistoryShown)
+@needs("actions")
+def history(
+    call: Here,
+    from_ms: Annotated[int | None, Query(ge=0, le=2**53, description="A day ago, unless said.")] = None,
+    to_ms: Annotated[int | None, Query(ge=0, le=2**53, description="Now, unless said.")] = None,
+    points: Annotated[int, Query(ge=1, le=MOST_POINTS, description="At most so many.")] = 120,
+) -> dict[str, Any]:
+    """Show throughput, waiting, work, retries and the backlog over time."""
+    with house(call, _House).queue_look() as queue:
+        span = Span.of(from_ms, to_ms, points, queue.now())
+        return show_history(span, queue.history(span))
+
+
+@door.get("/bulk", response_model=list[BulkShown])
+@needs("actions")
+def list_bulks(call: Here) -> list[dict[str, Any]]:
+    """List the bulks that this server carries out or has carried out, the newest first."""
+    return [show_bulk(bulk) for bulk in house(call, _House).bulks.list()]
+
+
+@door.post("/bulk", status_code=201, responses=problems(404, 409, 413, 415), response_model=BulkShown)
+@needs("operator")
+def preview_bulk(call: Here, body: NewBulk) -> dict[str, Any]:
+    """Show what a verb would do to many items; nothing is changed."""
+    if (body.which is None) == (body.ids is None):
+        raise Invalid("say which items: `which` or `ids`")
+    which = body.which or Which()
+    found = Filter(
+        status=which.status,
+        priority=which.priority,
+        owner=which.owner,
+        text=which.text,
+        created_before_ms=which.created_before_ms,
+    )
+    deed = Deed(verb=body.verb, reason=body.reason, to=body.to)
+    return show_bulk(house(call, _House).bulks.preview(call.actor, deed, found, body.ids))
+
+
+@door.get("/bulk/{bulk_id}", responses=problems(404), response_model=BulkShown)
+@needs("actions")
+def get_bulk(call: Here, bulk_id: str) -> dict[str, Any]:
+    """Say how far a bulk is."""
+    return show_bulk(house(call, _House).bulks.get(bulk_id))
+
+
+@door.post("/bulk/{bulk_id}/run", status_code=202, responses=problems(404, 409, 423), response_model=BulkShown)
+@needs("operator")
+def run_bulk(call: Here, bulk_id: str) -> dict[str, Any]:
+    """Carry out what was shown, in short transactions, in the background; once, however often it is asked for."""
+    return show_bulk(house(call, _House).bulks.run(call.actor, bulk_id, call.wrote))
+
+
+@door.post("/bulk/{bulk_id}/stop", responses=problems(404), response_model=BulkShown)
+@needs("operator")
+def stop_bulk(call: Here, bulk_id: str) -> dict[str, Any]:
+    """Let a bulk end with the transaction that is open: what is done stays done, the rest as it is."""
+    return show_bulk(house(call, _House).bulks.stop(bulk_id))
 
 
 @door.post("/items", status_code=201, responses=problems(409, 413, 415, 423), response_model=ItemShown)
@@ -375,7 +601,7 @@ def snooze(call: Here, item_id: str, body: Snooze) -> dict[str, Any]:
         return show_item(queue.snooze(item_id, body.not_before_ms, reason=body.reason))
 
 
-@door.put("/pause", responses=problems(409, 413, 415, 423))
+@door.put("/pause", responses=problems(409, 413, 415, 423), response_model=PausedShown)
 @needs("operator")
 def pause(call: Here, body: NewPause) -> dict[str, Any]:
     """Let nothing be claimed; what is under way goes on."""
@@ -385,7 +611,7 @@ def pause(call: Here, body: NewPause) -> dict[str, Any]:
     return {"status": "paused", "by": begun.paused_by, "reason": begun.reason, "until": until}
 
 
-@door.delete("/pause", responses=problems(409, 423))
+@door.delete("/pause", responses=problems(409, 423), response_model=ResumedShown)
 @needs("operator")
 def resume(call: Here) -> dict[str, Any]:
     """Let items be claimed again."""
@@ -403,7 +629,7 @@ def list_limits(call: Here) -> list[dict[str, Any]]:
     return [{"key": each.key, "most": each.most, "held": each.held, "pending": each.pending} for each in found]
 
 
-@door.put("/limits", responses=problems(409, 413, 415, 423))
+@door.put("/limits", responses=problems(409, 413, 415, 423), response_model=LimitShown)
 @needs("operator")
 def set_limit(call: Here, body: KeyLimit) -> dict[str, Any]:
     """Set how many items of a concurrency key may be under way at the same time."""

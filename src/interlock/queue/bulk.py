@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from interlock.kernel.errors import Conflict, Unreachable
 from interlock.queue.models import FIRST, Filter, Item, Place
@@ -24,8 +25,24 @@ _PAGE = 5_000
 _SAMPLE = 10
 _TRIES = 3
 
-Verb = Callable[[Queue, Item], Item]
-"""Moves one item, as it was seen; raises `Conflict` where its state does not allow that."""
+
+class Named(Protocol):
+    """What many items are, each, to who moves them."""
+
+    @property
+    def id(self) -> str:
+        """The item's."""
+        ...
+
+    @property
+    def run_id(self) -> str | None:
+        """Of the run that it stands for."""
+        ...
+
+
+Each = TypeVar("Each", bound=Named)
+Verb = Callable[[Queue, Each], Item | Each]
+"""Moves one item, as it was seen, or returns it as it was; raises `Conflict` where its state does not allow that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +96,18 @@ def choose(queue: Queue, which: Filter) -> Chosen:
     return Chosen(found)
 
 
-def move(chosen: Chosen, verb: Verb, open_queue: Callable[[], AbstractContextManager[Queue]]) -> Iterator[Progress]:
+def move(
+    chosen: Chosen, verb: Verb[Item], open_queue: Callable[[], AbstractContextManager[Queue]]
+) -> Iterator[Progress]:
     """Move every item; yields after each transaction. Whoever stops asking has stopped the bulk."""
-    items, progress = _portions(chosen.items), Progress(of=len(chosen.items))
+    return move_each(chosen.items, verb, open_queue)
+
+
+def move_each(
+    chosen: Sequence[Each], verb: Verb[Each], open_queue: Callable[[], AbstractContextManager[Queue]]
+) -> Iterator[Progress]:
+    """The same for whoever keeps less of each item than all of it."""
+    items, progress = _portions(chosen), Progress(of=len(chosen))
     while progress.done < progress.of:
         portion = items[progress.done // MOST_PER_TRANSACTION][progress.done % MOST_PER_TRANSACTION :]
         told = _patiently(lambda portion=portion: _some(portion, verb, open_queue))
@@ -94,13 +120,13 @@ def move(chosen: Chosen, verb: Verb, open_queue: Callable[[], AbstractContextMan
         time.sleep(_PAUSE_SECONDS)
 
 
-def _portions(items: Sequence[Item]) -> list[list[Item]]:
+def _portions(items: Sequence[Each]) -> list[list[Each]]:
     """Cut in the queue's order; inside, in the order of ids: so locks everybody who locks several items."""
     cuts = range(0, len(items), MOST_PER_TRANSACTION)
     return [sorted(items[cut : cut + MOST_PER_TRANSACTION], key=lambda item: item.id) for cut in cuts]
 
 
-def _some(items: Sequence[Item], verb: Verb, open_queue: Callable[[], AbstractContextManager[Queue]]) -> Progress:
+def _some(items: Sequence[Each], verb: Verb[Each], open_queue: Callable[[], AbstractContextManager[Queue]]) -> Progress:
     """Move the first of these in one transaction, as many as its time allows."""
     told = Progress(of=len(items))
     with open_queue() as opened, opened.together() as queue:
@@ -112,7 +138,7 @@ def _some(items: Sequence[Item], verb: Verb, open_queue: Callable[[], AbstractCo
     return told
 
 
-def _one(queue: Queue, item: Item, verb: Verb, told: Progress) -> None:
+def _one(queue: Queue, item: Each, verb: Verb[Each], told: Progress) -> None:
     try:
         # Only the owner of a run can object after the item was written.
         with queue.attempt() if item.run_id is not None else nullcontext():

@@ -51,6 +51,29 @@ class NotesBlank(Invalid):
     default_hint = "say what has to be planned anew: --notes TEXT"
 
 
+class BulkNotFound(NotFound):
+    """There is no such bulk, or not any more."""
+
+    code = "bulk_not_found"
+    default_hint = (
+        "a preview is kept for 15 minutes, and none outlives the server; what was done stands in the log: ask again"
+    )
+
+
+class BulkBusy(Conflict):
+    """A server carries out one bulk at a time."""
+
+    code = "bulk_busy"
+    default_hint = "wait for it, or stop it"
+
+
+class BulkTooLarge(Invalid):
+    """More items match than a bulk takes."""
+
+    code = "bulk_too_large"
+    default_hint = "narrow the filter, and do it in parts"
+
+
 class MarkdownMissing(NotFound):
     """There is no Markdown queue here."""
 

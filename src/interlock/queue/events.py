@@ -116,6 +116,7 @@ class ItemRetried(Event):
     attempt: int
     not_before_ms: int | None
     reason: str
+    previous_status: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,30 @@ class QueueResumed(Event):
     """Items are claimed again."""
 
     kind = "queue.resumed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BulkBegun(Event):
+    """A server began to move many items; each of them tells its own move."""
+
+    kind = "bulk.begun"
+    calming = True  # whether the verb may be used now is asked before
+    verb: str
+    matched: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BulkEnded(Event):
+    """All were looked at (done), somebody stopped it (stopped), or it could not go on (failed)."""
+
+    kind = "bulk.ended"
+    calming = True
+    status: str
+    changed: int
+    unchanged: int
+    refused: int
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)

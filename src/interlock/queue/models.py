@@ -117,6 +117,32 @@ class Filter:
 Place = tuple[int, int]
 """Where an item stands in the queue's order: its rank, and its number among all items of this database."""
 FIRST: Place = (-1, -1)
+LAST: Place = (2**31 - 1, 2**53)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """An item as it stood when many were chosen."""
+
+    id: str
+    status: ItemStatus
+    fence: int
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds items, since when, and for how long at least."""
+
+    owner_session: str
+    items: int
+    first_id: str
+    since_ms: int | None
+    lease_until_ms: int | None
+    """The first of its leases that ends; None where it took none."""
+    host: str | None
+    """Of an Interlock worker: where its process is."""
+    pid: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

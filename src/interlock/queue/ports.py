@@ -7,18 +7,22 @@ from typing import Protocol
 
 from interlock.kernel.errors import InterlockError
 from interlock.queue.models import (
+    LAST,
     Concurrency,
     Executor,
     Filter,
     HandRow,
     Held,
+    Holder,
     Item,
     ItemStatus,
+    Meant,
     NewItem,
     Pause,
     Place,
     WorkerProcess,
 )
+from interlock.queue.trends import Span
 
 
 class ItemStore(Protocol):
@@ -35,8 +39,24 @@ class ItemStore(Protocol):
         """Return an item."""
         ...
 
-    def page(self, which: Filter, after: Place, limit: int) -> Sequence[tuple[Item, Place]]:
-        """List items behind a place, in the order in which they would be claimed, each with its place."""
+    def page(self, which: Filter, after: Place, limit: int, until: Place = LAST) -> Sequence[tuple[Item, Place]]:
+        """List items behind a place and up to another, in the queue's order, each with its place."""
+        ...
+
+    def count(self, which: Filter) -> Mapping[str, int]:
+        """Count the items that a filter names, by status."""
+        ...
+
+    def meant(self, which: Filter, limit: int) -> Sequence[Meant]:
+        """List whom a filter names, in the queue's order."""
+        ...
+
+    def workers(self, limit: int) -> Sequence[Holder]:
+        """List who holds items, by name."""
+        ...
+
+    def trend(self, span: Span) -> Sequence[tuple[int, str, int]]:
+        """Add up what happened from a span's first minute on: place among its points, what, amount."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -50,6 +50,7 @@ from interlock.queue.models import (
 )
 from interlock.queue.options import QueueOptions
 from interlock.queue.ports import ItemOwner, ItemStore
+from interlock.queue.trends import Point, Span, points
 from interlock.queue.words import (
     checked_instant,
     checked_line,
@@ -121,6 +122,10 @@ class Queue:
     def counts(self) -> Mapping[str, int]:
         """Count items by status; every status is there."""
         return {status.value: 0 for status in ItemStatus} | dict(self.store.counts())
+
+    def history(self, span: Span) -> Sequence[Point]:
+        """Return the figures of a stretch of time, point by point."""
+        return points(span, self.store.trend(span), self.store.counts())
 
     def explain(self, item_id: str) -> Sequence[Because]:
         """Say why an item waits, runs or stands still; the deciding reason first."""
@@ -365,7 +370,13 @@ class Queue:
             self._owner(item).retried(item)
         self._moved(
             item,
-            ItemRetried(subject=item.id, attempt=item.attempt_count + 1, not_before_ms=not_before, reason=reason),
+            ItemRetried(
+                subject=item.id,
+                attempt=item.attempt_count + 1,
+                not_before_ms=not_before,
+                reason=reason,
+                previous_status=seen.status.value,
+            ),
         )
         return item
 

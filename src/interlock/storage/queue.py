@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from interlock.queue.history import entry, item_of
 from interlock.queue.models import (
+    LAST,
     PRIORITY_RANK,
     Concurrency,
     Executor,
     Filter,
     HandRow,
     Held,
+    Holder,
     Item,
     ItemKind,
     ItemStatus,
+    Meant,
     NewItem,
     Pause,
     Place,
     WorkerProcess,
 )
+from interlock.queue.trends import MINUTE_MS, Span, amounts
 from interlock.storage.database import Database, Row, Transaction, Value, kst
 from interlock.storage.errors import DatabaseDamaged
 
@@ -31,7 +37,10 @@ _STATUS = {each.value: each for each in ItemStatus}
 _KIND = {each.value: each for each in ItemKind}
 _EXECUTOR = {each.value: each for each in Executor}
 _OURS = "ORCH-"
+_WILD = re.compile(r"[\\%_]")
+"""What stands for more than itself in a pattern."""
 _PAGE = 200
+_MOST_UNTAKEN = 5_000
 _MOST_UNLESS_SET = 1
 
 
@@ -101,21 +110,60 @@ class StoredItems:
         row = self.transaction.one("item_get", id=item_id)
         return _item(row) if row else None
 
-    def page(self, which: Filter, after: Place, limit: int) -> Sequence[tuple[Item, Place]]:
+    def page(self, which: Filter, after: Place, limit: int, until: Place = LAST) -> Sequence[tuple[Item, Place]]:
         """List items behind a place, in the order in which they would be claimed, each with its place."""
         open_only = which.status is not None and which.status is not ItemStatus.DONE
         rows = self.transaction.all(
             "item_list_open" if open_only else "item_list",
-            status=which.status.value if which.status else None,
-            priority=which.priority,
-            owner=which.owner,
-            created_before=which.created_before_ms,
-            text=which.text,
+            **_words(which),
             after_rank=after[0],
             after_seq=after[1],
+            until_rank=until[0],
+            until_seq=until[1],
             limit=limit,
         )
         return [(_item(row), (row["rank"], row["seq"])) for row in rows]
+
+    def count(self, which: Filter) -> Mapping[str, int]:
+        """Count the items that a filter names, by status."""
+        if which == Filter(status=which.status):
+            known = self.counts()
+            return {name: items for name, items in known.items() if which.status in {None, _STATUS[name]}}
+        return {row["status"]: row["items"] for row in self.transaction.all("item_count_of", **_words(which))}
+
+    def meant(self, which: Filter, limit: int) -> Sequence[Meant]:
+        """List whom a filter names, in the queue's order."""
+        return [
+            Meant(row["id"], _STATUS[row["status"]], row["fence"], row["run_id"])
+            for row in self.transaction.all("item_meant", **_words(which), limit=limit)
+        ]
+
+    def workers(self, limit: int) -> Sequence[Holder]:
+        """List who holds items, by name."""
+        return [
+            Holder(
+                owner_session=row["owner_session"],
+                items=row["items"],
+                first_id=row["first_id"],
+                since_ms=row["since_ms"],
+                lease_until_ms=row["lease_until_ms"],
+                host=row["host"],
+                pid=row["pid"],
+            )
+            for row in self.transaction.all("item_holders", limit=limit)
+        ]
+
+    def trend(self, span: Span) -> Sequence[tuple[int, str, int]]:
+        """Add up what happened from a span's first minute on, by its points, with what is not yet in the history."""
+        rows = self.transaction.all("trend_sum", first=span.first, step=span.step)
+        found = [(min(span.points, row["slot"]), str(row["what"]), int(row["amount"])) for row in rows]
+        for row in self.transaction.all("trend_untaken", limit=_MOST_UNTAKEN):
+            event = json.loads(row["leaf"])
+            minute, item_id = row["time_ms"] // MINUTE_MS, item_of(event)
+            item = self.get(item_id) if item_id is not None and minute >= span.first else None
+            if item is not None:
+                found += [(span.slot(minute), what, amount) for what, amount in amounts(event, row["time_ms"], item)]
+        return found
 
     def counts(self) -> Mapping[str, int]:
         """Count items by status, without looking at them."""
@@ -375,6 +423,17 @@ class StoredItems:
         return _item(row) if row else None
 
 
+def _words(which: Filter) -> dict[str, Value]:
+    return {
+        "status": which.status.value if which.status else None,
+        "priority": which.priority,
+        "owner": which.owner,
+        "created_before": which.created_before_ms,
+        "text": which.text,
+        "pattern": None if which.text is None else "%" + _WILD.sub(r"\\\g<0>", which.text) + "%",
+    }
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 16
 
@@ -435,13 +494,15 @@ class StoredHistory:
         rows = transaction.all("sealed_events", start=start, limit=_PAGE)
         if not rows or not transaction.run("history_advance", before=start, after=rows[-1]["leaf_index"] + 1):
             return  # somebody else was faster
-        items = StoredItems(transaction)
+        items, trends = StoredItems(transaction), Counter[tuple[int, str]]()
         for row in rows:
             event = json.loads(row["leaf"])
             item_id = item_of(event)
             item = items.get(item_id) if item_id is not None else None
             if item is not None:
                 made = entry(event, item)
+                for what, amount in amounts(event, row["time_ms"], item):
+                    trends[row["time_ms"] // MINUTE_MS, what] += amount
                 transaction.run(
                     "history_add",
                     item_id=made.item_id,
@@ -449,6 +510,8 @@ class StoredHistory:
                     payload_json=made.payload_json,
                     created_at=kst(row["time_ms"]),
                 )
+        for (minute, what), amount in sorted(trends.items()):
+            transaction.run("trend_add", minute=minute, what=what, amount=amount)
 
 
 def _next_index(transaction: Transaction) -> int:

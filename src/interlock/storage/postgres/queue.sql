@@ -6,7 +6,7 @@ SELECT setval('item_number', :value) FROM item_number WHERE last_value < :value;
 
 -- name: item_list
 SELECT * FROM queue_items
-WHERE (rank, seq) > (:after_rank, :after_seq)
+WHERE (rank, seq) > (:after_rank, :after_seq) AND (rank, seq) <= (:until_rank, :until_seq)
     AND (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
@@ -18,7 +18,7 @@ ORDER BY rank, seq LIMIT :limit;
 -- name: item_list_open
 -- `rank + 0`, here and below: the order of an index that holds only what is open, and of no other (0007_indexes).
 SELECT * FROM queue_items
-WHERE (rank + 0, seq) > (:after_rank, :after_seq)
+WHERE (rank + 0, seq) > (:after_rank, :after_seq) AND (rank + 0, seq) <= (:until_rank, :until_seq)
     AND status = :status AND status <> 'DONE'
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
@@ -26,6 +26,27 @@ WHERE (rank + 0, seq) > (:after_rank, :after_seq)
     AND (CAST(:text AS TEXT) IS NULL
         OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
 ORDER BY rank + 0, seq LIMIT :limit;
+
+-- name: item_count_of
+SELECT status, COUNT(*) AS items FROM queue_items
+WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
+    AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
+    AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
+    AND (CAST(:text AS TEXT) IS NULL
+        OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
+GROUP BY status;
+
+-- name: item_meant
+-- Who is meant, and as what: all that a verb for many needs to know of each before its turn comes.
+SELECT id, status, fence, run_id FROM queue_items
+WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
+    AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
+    AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
+    AND (CAST(:text AS TEXT) IS NULL
+        OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
+ORDER BY rank, seq LIMIT :limit;
 
 -- name: item_counts
 SELECT status, CAST(SUM(items) AS BIGINT) AS items FROM (

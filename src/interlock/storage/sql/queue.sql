@@ -122,6 +122,14 @@ SELECT queue_items.*, worker.host, worker.boot_id, worker.pid, worker.start_time
 FROM queue_items LEFT JOIN worker ON worker.id = queue_items.lease_owner
 WHERE queue_items.status = 'IN_PROGRESS' AND queue_items.lease_owner IS NOT NULL;
 
+-- name: item_holders
+-- Said twice, so that the index of what is open is known to hold all that is asked for.
+SELECT owner_session, COUNT(*) AS items, MIN(queue_items.id) AS first_id, MIN(queue_items.started_ms) AS since_ms,
+    MIN(lease_until_ms) AS lease_until_ms, MAX(worker.host) AS host, MAX(worker.pid) AS pid
+FROM queue_items LEFT JOIN worker ON worker.id = queue_items.lease_owner
+WHERE queue_items.status = 'IN_PROGRESS' AND queue_items.status <> 'DONE'
+GROUP BY owner_session ORDER BY owner_session LIMIT :limit;
+
 -- name: item_unleased
 -- Claimed by a tool that takes no leases, so long ago that nobody can be at it any more.
 SELECT * FROM queue_items
@@ -200,3 +208,17 @@ SELECT (SELECT COUNT(*) FROM queue_events WHERE event_type = 'retried')
     + (SELECT COUNT(*) FROM sealed
         WHERE leaf_index >= (SELECT next_index FROM projection WHERE name = 'queue_events')
         AND kind IN ('item.retried', 'item.rescued', 'item.returned')) AS retries;
+
+-- name: trend_add
+INSERT INTO queue_minute (minute, what, amount) VALUES (:minute, :what, :amount)
+ON CONFLICT (minute, what) DO UPDATE SET amount = queue_minute.amount + EXCLUDED.amount;
+
+-- name: trend_sum
+SELECT slot, what, CAST(SUM(amount) AS BIGINT) AS amount FROM (
+    SELECT (minute - :first) / :step AS slot, what, amount FROM queue_minute WHERE minute >= :first
+) AS cut GROUP BY slot, what;
+
+-- name: trend_untaken
+-- What happened since the history was projected last.
+SELECT time_ms, leaf FROM sealed
+WHERE leaf_index >= (SELECT next_index FROM projection WHERE name = 'queue_events') ORDER BY leaf_index LIMIT :limit;

@@ -5,23 +5,47 @@ UPDATE counter SET value = value + 1 WHERE name = 'item' RETURNING value;
 UPDATE counter SET value = :value WHERE name = 'item' AND value < :value;
 
 -- name: item_list
+-- LIKE on each text takes a third of the time that a search in all of them joined together does.
 SELECT *, rowid AS seq FROM queue_items
-WHERE (rank, rowid) > (:after_rank, :after_seq)
+WHERE (rank, rowid) > (:after_rank, :after_seq) AND (rank, rowid) <= (:until_rank, :until_seq)
     AND (:status IS NULL OR status = :status)
     AND (:priority IS NULL OR priority = :priority)
     AND (:owner IS NULL OR owner_session = :owner)
     AND (:created_before IS NULL OR created_ms < :created_before)
-    AND (:text IS NULL OR instr(lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes), lower(:text)) > 0)
+    AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
+        OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
 ORDER BY rank, rowid LIMIT :limit;
 
 -- name: item_list_open
 SELECT *, rowid AS seq FROM queue_items
-WHERE (rank, rowid) > (:after_rank, :after_seq)
+WHERE (rank, rowid) > (:after_rank, :after_seq) AND (rank, rowid) <= (:until_rank, :until_seq)
     AND status = :status AND status <> 'DONE'
     AND (:priority IS NULL OR priority = :priority)
     AND (:owner IS NULL OR owner_session = :owner)
     AND (:created_before IS NULL OR created_ms < :created_before)
-    AND (:text IS NULL OR instr(lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes), lower(:text)) > 0)
+    AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
+        OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
+ORDER BY rank, rowid LIMIT :limit;
+
+-- name: item_count_of
+SELECT status, COUNT(*) AS items FROM queue_items
+WHERE (:status IS NULL OR status = :status)
+    AND (:priority IS NULL OR priority = :priority)
+    AND (:owner IS NULL OR owner_session = :owner)
+    AND (:created_before IS NULL OR created_ms < :created_before)
+    AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
+        OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
+GROUP BY status;
+
+-- name: item_meant
+-- Who is meant, and as what: all that a verb for many needs to know of each before its turn comes.
+SELECT id, status, fence, run_id FROM queue_items
+WHERE (:status IS NULL OR status = :status)
+    AND (:priority IS NULL OR priority = :priority)
+    AND (:owner IS NULL OR owner_session = :owner)
+    AND (:created_before IS NULL OR created_ms < :created_before)
+    AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
+        OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
 ORDER BY rank, rowid LIMIT :limit;
 
 -- name: item_counts
