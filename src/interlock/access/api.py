@@ -86,11 +86,13 @@ class TokenShown(Shown):
     status: Literal["valid", "expired", "revoked"]
     name: str
     principal: str
+    kind: Literal["human", "agent", "service"]
     role: Literal["actions", "operator", "admin"]
     created_at: str
     created_by: str
     expires_at: str | None
     rotated_at: str | None
+    old_until: str | None = Field(description="Until when the secret before the rotation still counts.")
     revoked_at: str | None
     revoked_by: str | None
     last_used_at: str | None
@@ -111,6 +113,12 @@ class PanicShown(Shown):
     by: str | None = None
     reason: str | None = None
     since: str | None = None
+
+
+class PanicRaisedShown(PanicShown):
+    """Panic mode as it was raised now."""
+
+    stopped_runs: list[str] = Field(description="What was cancelled with it.")
 
 
 # --- who am I ---------------------------------------------------------------------------------------------------------
@@ -206,7 +214,9 @@ def get_panic(call: Here) -> dict[str, Any]:
     return _shown_panic(_access(call).panic())
 
 
-@door.put("/panic", responses=problems(409, 413, 415), response_model=PanicShown, response_model_exclude_unset=True)
+@door.put(
+    "/panic", responses=problems(409, 413, 415), response_model=PanicRaisedShown, response_model_exclude_unset=True
+)
 @needs("operator")
 def raise_panic(call: Here, body: PanicBody) -> dict[str, Any]:
     """Freeze every verb that begins something, everywhere, until a human admin releases it."""
@@ -253,11 +263,13 @@ def _shown_token(token: Token, now_ms: int) -> dict[str, Any]:
         "status": token.standing(now_ms),
         "name": token.name,
         "principal": str(token.principal),
+        "kind": token.principal.kind.value,
         "role": token.role.value,
         "created_at": to_text(token.created_ms),
         "created_by": token.created_by,
         "expires_at": _time(token.expires_ms),
         "rotated_at": _time(token.rotated_ms),
+        "old_until": _time(token.previous_until_ms),
         "revoked_at": _time(token.revoked_ms),
         "revoked_by": token.revoked_by,
         "last_used_at": _time(token.last_used_ms),

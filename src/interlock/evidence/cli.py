@@ -179,6 +179,32 @@ def check(
     )
 
 
+@door.command("check-receipt")
+def check_receipt(
+    receipt: Annotated[Path, typer.Argument(help="A receipt from `run receipt`, or from the console.")],
+    key: KeyFile = None,
+) -> None:
+    """Check the receipt of a run, offline: who approved it, how it ended, and that the log says so."""
+    from interlock.evidence.keys import load_verifiers
+    from interlock.evidence.receipts import check_receipt as checked_receipt
+
+    if key is None:
+        key = house(_House).evidence_folder / "log.vkey"
+    shown = checked_receipt(_bytes(receipt), load_verifiers(key))
+    told = {"id": shown.run_id, "status": shown.outcome, **shown.to_json()}
+    by = f"signed ({shown.signed_by})" if shown.signed_by else "not signed by anybody"
+    answer(
+        told,
+        [
+            f"{shown.run_id} {shown.outcome}" + (f": {shown.reason}" if shown.reason else "") + f", {by}",
+            f"  approved   {shown.approved_id} by {shown.approved_by}, {shown.approved_digest}",
+            f"  commit     {shown.commit or 'none'}",
+            f"  log        {shown.head.origin}, {shown.entries} entries under its head of {shown.head.size}",
+            f"  statements {shown.statements} signed",
+        ],
+    )
+
+
 @door.command("export")
 def export(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
     """Sign a head and write everything that an outsider needs: ledger, heads, envelopes, public keys, instructions."""

@@ -25,6 +25,7 @@
     31    report_mismatch      ReportMismatch        a report says what the log does not
     32    state_mismatch       StateMismatch         the state is not what the log comes to
     33    signature_policy     SignaturePolicyUnmet  the service signed where the principal had to
+    34    run_receipt_rejected RunReceiptRejected    a receipt's parts do not belong together
 
 The room itself tells no MirrorDrift, ReportMismatch and StateMismatch: these the replay of pipelines finds, above it.
 A note that is refused outside `verify_export` is a `NoteRejected` (exit 15, with a finer code). What concerns a caller
@@ -155,6 +156,13 @@ class ProofRejected(EvidenceError):
 
     code = "proof_rejected"
     exit_code = 23
+
+
+class RunReceiptRejected(EvidenceError):
+    """It is not a run's receipt."""
+
+    code = "run_receipt_rejected"
+    exit_code = 34
 
 
 class EnvelopeRejected(EvidenceError):
@@ -366,3 +374,16 @@ class EntryNotCovered(Conflict):
 
     code = "entry_not_covered"
     default_hint = "sign the log's present state first: interlock evidence head"
+
+
+class EntryUnknown(NotFound):
+    """The log has no such entry."""
+
+    code = "entry_not_found"
+
+
+class StretchTooLong(Invalid):
+    """A download of the log is bounded."""
+
+    code = "stretch_too_long"
+    default_hint = "name a smaller stretch with `first` and `end`; `interlock evidence export DIR` writes all of it"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from interlock.kernel.canonical import Json
 
@@ -126,3 +126,49 @@ class Report:
     """How many keys the log told of."""
     witnesses: tuple[str, ...] = ()
     """The witnesses of the policy that cosigned the last head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which entries of the log are looked for; an empty text asks for nothing."""
+
+    kind: str = ""
+    """A kind, or the family before one of its dots: `draft` is every `draft.…`."""
+    subject: str = ""
+    principal: str = ""
+    text: str = ""
+    """A text somewhere in the leaf; letters of ASCII in either case."""
+    outcome: str = ""
+    """`denied`: who was turned away; `allowed`: all else."""
+
+    @property
+    def everything(self) -> bool:
+        """Say whether nothing is asked for."""
+        return self == Wanted()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """Some entries, newest first, and how far the log was looked through for them."""
+
+    entries: Sequence[tuple[int, LoggedEvent]]
+    size: int
+    """How many entries the log has."""
+    searched_from: int
+    """Everything of `searched_from <= index < searched_to` that is wanted is in `entries`."""
+    searched_to: int
+
+    @property
+    def following(self) -> int | None:
+        """Return below which index the next page begins; None at the log's beginning."""
+        return self.searched_from or None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What became of a body that the log names only by a commitment."""
+
+    ref: str
+    standing: Literal["kept", "erased", "unknown"]
+    erased_at: int | None
+    """In milliseconds since the epoch."""

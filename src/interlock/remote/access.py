@@ -24,7 +24,7 @@ def read_token(data: Mapping[str, Any]) -> Token:
         role=Role(data["role"]),
         digest="",
         previous_digest=None,
-        previous_until_ms=None,
+        previous_until_ms=_instant(data.get("old_until")),
         created_ms=from_text(data["created_at"]),
         created_by=data["created_by"],
         expires_ms=_instant(data["expires_at"]),

@@ -35,3 +35,6 @@ SELECT size, root, time_ms, note FROM tree_head ORDER BY size;
 
 -- name: head_last
 SELECT size, root, time_ms, note FROM tree_head ORDER BY size DESC LIMIT 1;
+
+-- name: content_standing
+SELECT CASE WHEN body IS NULL THEN 1 ELSE 0 END AS erased, erased_ms FROM content WHERE ref = :ref;
