@@ -18,11 +18,11 @@ from interlock.loops import files
 from tests.alerts.receiver import Receiver, Say
 from tests.cli.conftest import ask, fresh_workspace, nothing_speaks_to_interlock, workspace
 from tests.cli.door import Door
-from tests.conftest import WORKER
-from tests.http.conftest import served
+from tests.conftest import WORKER, until
+from tests.http.conftest import any_served, served
 from tests.http.served import Served, told
 
-__all__ = ["ask", "fresh_workspace", "nothing_speaks_to_interlock", "served", "workspace"]
+__all__ = ["any_served", "ask", "fresh_workspace", "nothing_speaks_to_interlock", "served", "workspace"]
 SHIPPED = Path(interlock.__file__).parent / "workspace" / "shipped" / "config" / "ops-manager-alert-sinks.v1.json"
 NOBODY = "al_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -143,3 +143,62 @@ def test_a_workspace_without_a_catalog_says_so(ask: Door, workspace: Path) -> No
     shutil.rmtree(workspace / "config")
     said = ask("alert", "test", "hook")
     assert (said.code, "not found" in said.err) == (3, True)
+
+
+def test_an_alert_tells_what_it_is_of_and_what_happened_to_it(
+    any_served: Served, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, root = any_served, any_served.house.layout.root
+    configured(root, hook, monkeypatch)
+    escalated(served.house, root)
+    reader = served.client("actions")
+    (row,) = reader.get("/ops/alerts").json()
+    served.client("operator").post(f"/ops/alerts/{row['id']}/ack", json={"note": "<i>mine</i>"})
+    until(lambda: len(reader.get(f"/ops/alerts/{row['id']}").json()["history"]) == 3)
+    shown = reader.get(f"/ops/alerts/{row['id']}").json()
+    assert shown["subject"] == {"kind": "loop", "id": "docs", "repo": str(root)}
+    told_of = [(each["kind"], each["note"]) for each in shown["history"]]
+    assert told_of == [("alert.opened", None), ("alert.delivered", None), ("alert.acknowledged", "<i>mine</i>")]
+    assert shown["history"][1]["sink"] == "hook"
+    (delivery,) = shown["deliveries"]
+    assert (delivery["status"], delivery["http_status"], delivery["next_at"]) == ("delivered", 200, None)
+
+
+def test_a_silence_says_beforehand_what_it_would_cover(
+    any_served: Served, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, root = any_served, any_served.house.layout.root
+    configured(root, hook, monkeypatch)
+    escalated(served.house, root)
+    reader = served.client("actions")
+
+    def covers(**asked: str) -> int:
+        return reader.get("/ops/alerts/silences/preview", params=asked).json()["count"]
+
+    assert (covers(), covers(category="health_*"), covers(category="other"), covers(source="event")) == (1, 1, 0, 0)
+    assert reader.get("/ops/alerts/silences").json() == []
+    served.client("operator").post("/ops/alerts/silences", json={"reason": "work", "seconds": 60, "category": "quiet"})
+    manager = root / ".superloop" / "ops-manager" / "docs"
+    files.append(str(manager / "escalations.jsonl"), [b'{"category":"quiet","loopId":"docs","severity":"critical"}\n'])
+    sent(served.house, root)
+    assert [each["category"] for each in reader.get("/ops/alerts", params={"state": "silenced"}).json()] == ["quiet"]
+    assert covers() == 2
+
+
+def test_sinks_are_listed_with_their_variables_and_without_a_secret(
+    any_served: Served, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, root = any_served, any_served.house.layout.root
+    configured(root, hook, monkeypatch)
+    told(served.client("actions").get("/ops/alerts/sinks"), 403, "role_too_low")
+    answer = served.client("operator").get("/ops/alerts/sinks")
+    (sink,) = answer.json()["sinks"]
+    assert (sink["id"], sink["type"], sink["enabled"]) == ("hook", "webhook", True)
+    assert sink["variables"] == [{"name": "HOOK_URL_OF_A_TEST", "present": True}]
+    assert hook.url not in answer.text
+    assert answer.json()["default_sinks"] == ["hook"]
+    escalated(served.house, root)
+    assert served.client("operator").get("/ops/alerts/sinks").json()["sinks"][0]["delivered"] == 1
+    (root / "config" / SHIPPED.name).write_text("{")
+    broken = served.client("operator").get("/ops/alerts/sinks").json()
+    assert (broken["sinks"], "invalid JSON" in broken["problem"]) == ([], True)

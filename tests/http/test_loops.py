@@ -89,3 +89,76 @@ def test_panic_freezes_approving_and_lets_cancel_and_reconcile_go_on(served: Ser
     told(admin.post("/ops/loops/watches", json={"repo": str(tmp_path)}), 423)
     assert admin.post("/ops/loops/docs/control", json={"intent": "cancel", "confirm": False}).status_code == 200
     assert admin.post("/ops/loops/docs/reconcile").status_code == 200
+
+
+def test_a_loop_in_trouble_is_explained_in_words(any_served: Served, tmp_path: Path) -> None:
+    loop = running(tmp_path / "repo").beat(age=10_000)
+    (loop.manager / "telemetry").mkdir(parents=True)
+    (loop.manager / "sequence-state.json").write_text('{"events": {"last": "<b>"}, "violations": [7], "status": []}')
+    served, admin = any_served, any_served.client()
+    admin.post("/ops/loops/watches", json={"repo": str(loop.repo)})
+    assert served.client("actions").get("/ops/loops/docs").json()["view"] is None
+    served.client("operator").post("/ops/loops/docs/reconcile")
+    shown = served.client("actions").get("/ops/loops/docs").json()
+    assert shown["why"] == ["no heartbeat for too long"]
+    assert (shown["divergence"], shown["sequence"], shown["heartbeat_lag_seconds"] >= 10_000) == (False, "ok", True)
+    (reason,) = shown["view"]["reasons"]
+    assert (reason["code"], reason["severity"]) == ("runtime_heartbeat_stale", "critical")
+    assert reason["means"].startswith("The runtime has not said that it lives")
+    assert reason["do"].startswith("See whether its process is there")
+    heartbeat = shown["view"]["heartbeat"]
+    assert (heartbeat["degraded_after_seconds"], heartbeat["critical_after_seconds"]) == (120, 300)
+    assert heartbeat["at"] == shown["heartbeat_at"]
+    lifecycle = shown["view"]["lifecycle"]
+    assert (lifecycle["state"], lifecycle["means"]) == ("running", "The runtime says that it is at work.")
+    assert {"surface": "reconcile", "trace_id": shown["detail"]["reconcile"]["lastTraceId"]} in shown["view"]["traces"]
+
+
+def test_a_loop_whose_record_is_broken_is_shown_as_that(served: Served, tmp_path: Path) -> None:
+    loop = running(tmp_path / "repo")
+    served.client().post("/ops/loops/watches", json={"repo": str(loop.repo)})
+    served.client().post("/ops/loops/docs/reconcile")
+    (loop.manager / "state.json").write_text("{")
+    shown = served.client("actions").get("/ops/loops/docs").json()
+    assert (shown["status"], shown["why"], shown["view"]) == ("unreadable", ["our own record is broken"], None)
+
+
+def test_files_of_any_shape_are_shown_without_what_they_should_not_hold(served: Served, tmp_path: Path) -> None:
+    loop = running(tmp_path / "repo")
+    served.client().post("/ops/loops/watches", json={"repo": str(loop.repo)})
+    loop.manager.mkdir(parents=True, exist_ok=True)
+    for name in ("state", "health", "heartbeat", "sequence-state", "profile-drift"):
+        (loop.manager / f"{name}.json").write_text(
+            '{"health": {"reasons": [7, {"code": 1}], "reasonCodes": {"a": 1}}, "violations": [1, "x_y"], "status": 3,'
+            ' "transition": "gone", "divergence": {"flags": {"cursorRegression": true, "other": "yes"}}}'
+        )
+    (loop.manager / "intents.jsonl").write_text('{"intent": ["cancel"], "status": null}\n[1]\n')
+    shown = served.client("actions").get("/ops/loops/docs")
+    assert shown.status_code == 200, shown.text
+    view = shown.json()["view"]
+    assert [each["title"] for each in view["divergence"]] == ["the log lost events"]
+    assert [each["title"] for each in view["sequence"]["violations"]] == ["x y"]
+    assert [(each["intent"], each["status"]) for each in view["intents"]] == [("unknown", "unknown")]
+    assert (view["lifecycle"]["state"], view["drift"]) == ("unknown", None)
+
+
+def test_an_intent_whose_effect_was_not_seen_is_said_to_be_that(served: Served, tmp_path: Path) -> None:
+    loop = running(tmp_path / "repo").approval()
+    runtime = served.house.layout.root / "superloop.sh"
+    runtime.write_text("#!/bin/sh\necho '<b>done</b>'\n")
+    runtime.chmod(0o755)
+    served.client().post("/ops/loops/watches", json={"repo": str(loop.repo)})
+    asked = {"intent": "approve", "timeout_seconds": 0, "note": "it is right"}
+    done = served.client("operator").post("/ops/loops/docs/control", json=asked).json()
+    assert (done["status"], done["title"]) == ("ambiguous", "nobody knows whether it took effect")
+    assert done["do"].startswith("Do not repeat it. Reconcile")
+    assert (done["output"].strip(), done["note"], done["observed"]) == ("<b>done</b>", "it is right", "timeout")
+    assert served.client("operator").post("/ops/loops/docs/reconcile").json()["view"]["frozen"][0]["code"] == (
+        "control_ambiguous"
+    )
+    told(served.client("operator", "agent").post("/ops/loops/docs/control", json=asked), 403)
+    seen = served.client("operator").post("/ops/loops/docs/acknowledge", json={"note": "looked"}).json()
+    assert (seen["status"], seen["title"], seen["note"]) == ("acknowledged", "looked after", "looked")
+    view = served.client("actions").get("/ops/loops/docs").json()["view"]
+    assert [each["status"] for each in view["intents"]] == ["acknowledged", "ambiguous"]
+    assert view["frozen"] == []

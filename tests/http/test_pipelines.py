@@ -15,7 +15,7 @@ import pytest
 from interlock.app import Interlock
 from interlock.pipelines.models import Status
 from tests.cli.door import call
-from tests.conftest import until
+from tests.conftest import ALICE, until
 from tests.http.processes import process
 from tests.http.served import Served, told
 
@@ -155,3 +155,55 @@ def test_a_server_that_stops_interrupts_its_run_and_says_so(workspace: Path) -> 
         assert server.end() == 0
     found = call("pipeline", "show", run, "--json", at=workspace).json
     assert (found["status"], found["reason"]) == ("Failed", "interrupted")
+
+
+PLAIN = """\
+name: plain
+description: A file that says its version.
+environments: {staging: }
+steps:
+  - name: write
+    run: sh -c 'echo $VERSION > released'
+    undo: sh -c 'echo $PREVIOUS_VERSION > released'
+probes: [{name: sound, command: "grep -v broken released"}]
+artefacts: [released]
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_deployment_shows_its_steps_what_was_measured_and_why_it_was_taken_back(any_served: Served) -> None:
+    served = any_served
+    folder = served.house.layout.root / "cicd" / "deployments"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plain.yaml").write_text(PLAIN)
+    rooms = served.house.deployments
+    rooms.accept(ALICE, "plain")
+    run = served.client().post(f"/ops/pipelines/{HEAL}/runs", json={}).json()["id"]
+    made = rooms.create(ALICE, "plain", environment="staging", version="broken-1", pipeline_id=run)
+    reader = served.client("actions")
+    until(lambda: reader.get(f"/ops/deployments/{made.id}").json()["history"][-1:] != [], 10)
+    shown = reader.get(f"/ops/deployments/{made.id}").json()
+    assert (shown["status"], shown["reason"], shown["run"]["id"]) == ("RolledBack", "health_failed", run)
+    assert [(each["name"], each["status"]) for each in shown["steps"]] == [
+        ("write", "Success"),
+        ("probe", "Failed"),
+        ("undo-1", "RolledBack"),
+    ]
+    (look,) = shown["looks"]
+    assert (look["healthy"], [(each["name"], each["passed"]) for each in look["probes"]]) == (False, [("sound", False)])
+    assert [each["what"] for each in shown["history"]] == [
+        "created",
+        "Running → Failed",
+        "Failed → RolledBack",
+        "rolled back",
+    ]
+    assert shown["history"][0]["by"] == str(ALICE.principal)
+    assert (shown["signed"], shown["steps_done"] >= 1) == ([], True)
+    told(reader.get("/ops/deployments/deploy_01ARZ3NDEKTSV4RRFFQ69G5FAV"), 404, "deployment_missing")
+
+
+def test_a_definition_is_shown_in_parts_that_have_names(served: Served) -> None:
+    declared = served.client("actions").get(f"/ops/pipelines/{HEAL}").json()["definition"]
+    assert declared["roles"]["planner"]
+    job = declared["jobs"][0]
+    assert (job["limits"]["seconds"] > 0, isinstance(job["lines"], list), isinstance(job["signs"], list)) == (True,) * 3

@@ -19,7 +19,7 @@ _MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _COLUMNS = ("id", "status", "severity", "category", "source", "count", "opened_at", "last_at")
 
 AlertId = Annotated[str, typer.Argument(metavar="ID")]
-State = Literal["standing", "open", "acknowledged", "resolved", "all"]
+State = Literal["standing", "open", "acknowledged", "silenced", "resolved", "all"]
 
 
 class SpanInvalid(Invalid):

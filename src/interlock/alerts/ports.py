@@ -43,7 +43,11 @@ class AlertStore(Protocol):
         ...
 
     def list(self, state: str, limit: int, before: Alert | None) -> Sequence[Alert]:
-        """List alerts, the newest first; `standing` are those that are not resolved."""
+        """List alerts, the newest first; `standing` are not resolved, `silenced` were told to nobody."""
+        ...
+
+    def history(self, alert_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return the last events of an alert that are sealed, in their order."""
         ...
 
     # --- deliveries ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from interlock.access.models import Actor
 from interlock.alerts import config, routing
@@ -25,19 +25,24 @@ from interlock.alerts.models import (
     Breaker,
     Delivered,
     Delivery,
+    Document,
     Message,
     Outcome,
     Silence,
     Unroutable,
+    texts,
 )
 from interlock.alerts.options import AlertOptions
 from interlock.alerts.outbox import Outbox
 from interlock.alerts.ports import Desk, Look, Open
 from interlock.alerts.routing import Router
 from interlock.kernel.clock import to_text
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.ids import checked
 
 _MOST_REASON = 2_000
+_MOST_HISTORY = 200
+_PAGE = 500
 _LONGEST_SILENCE_MS = 366 * 24 * 3_600_000
 
 
@@ -46,6 +51,37 @@ class Shown(NamedTuple):
 
     alert: Alert
     deliveries: Sequence[Delivery]
+    history: Sequence[Mapping[str, Any]]
+    """What the log tells of it, as events."""
+    about: Document | None
+    """Repository and loop, where its source is a loop."""
+
+
+class SinkSeen(NamedTuple):
+    """A sink as it is configured, and how it does."""
+
+    id: str
+    type: str
+    enabled: bool
+    timeout_seconds: int
+    secrets: Mapping[str, bool]
+    """Which variables it needs, and whether each is set; never what is in them."""
+    counts: Mapping[str, int]
+    """How many of its deliveries stand how."""
+    breaker: Breaker
+
+
+class SinksSeen(NamedTuple):
+    """Every sink, and where alerts go."""
+
+    source: str
+    """The file that says so."""
+    problem: str | None
+    """What is wrong with it."""
+    default_min_severity: str | None
+    default_sinks: Sequence[str]
+    routes: Sequence[Document]
+    sinks: Sequence[SinkSeen]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +99,7 @@ class Alerts:
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def list(self, *, state: str = "", limit: int = 100, before: str | None = None) -> Sequence[Alert]:
-        """List alerts, the newest first; `standing` are those that are not resolved."""
+        """List alerts, the newest first; `standing` are not resolved, `silenced` were told to nobody."""
         with self.look() as desk:
             last = None if before is None else desk.alerts.get(checked(before, "al"))
             if before is not None and last is None:
@@ -73,12 +109,66 @@ class Alerts:
     def show(self, alert_id: str) -> Shown:
         """Return an alert and its deliveries; raises `AlertUnknown`."""
         with self.look() as desk:
-            return Shown(_alert(desk, alert_id), desk.alerts.deliveries(alert_id))
+            alert = _alert(desk, alert_id)
+            about = desk.alerts.about(alert.source)
+            return Shown(
+                alert,
+                desk.alerts.deliveries(alert_id),
+                desk.alerts.history(alert_id, _MOST_HISTORY),
+                json.loads(about) if about else None,
+            )
 
     def silences(self) -> Sequence[Silence]:
         """List the silences that hold."""
         with self.look() as desk:
             return desk.alerts.silences()
+
+    def would_silence(self, *, source: str = "", category: str = "") -> Sequence[Alert]:
+        """List the alerts that are not resolved and that a silence would cover."""
+        with self.look() as desk:
+            now = desk.now()
+            asked = Silence("", source, category, now + 1, "", "", now)
+            found: list[Alert] = []
+            page = desk.alerts.list("standing", _PAGE, None)
+            while page:
+                found += [each for each in page if asked.covers(each.source, each.category, now)]
+                page = desk.alerts.list("standing", _PAGE, page[-1]) if len(page) == _PAGE else ()
+        return found
+
+    def sinks(self) -> SinksSeen:
+        """Say which sinks there are, whether each can be sent to, and how it does; never a secret."""
+        path = self.config_path()
+        try:
+            found = config.load(path, strict=False)
+        except InterlockError as error:
+            return SinksSeen(path, error.message, None, (), (), ())
+        with self.look() as desk:
+            counts: dict[str, dict[str, int]] = {}
+            for name, status, many in desk.alerts.counts():
+                counts.setdefault(name, {})[status] = many
+            sinks = [
+                self._sink(found.sink(name), counts.get(name, {}), desk.alerts.breaker(name)) for name in found.sinks
+            ]
+        return SinksSeen(
+            path,
+            None,
+            found.default_min_severity,
+            texts(found.routing, "defaultSinks"),
+            list(found.routing.get("routes") or []),
+            sinks,
+        )
+
+    def _sink(self, shown: Document, counts: Mapping[str, int], breaker: Breaker) -> SinkSeen:
+        names = sorted(name for name in shown["secretRefs"].values() if name)
+        return SinkSeen(
+            shown["id"],
+            shown["type"],
+            shown["enabled"],
+            shown["timeoutSeconds"],
+            {name: bool(self.environment.get(name)) for name in names},
+            counts,
+            breaker,
+        )
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 

@@ -15,17 +15,25 @@ from interlock.doors.api import (
     Body,
     Door,
     Here,
-    Shown,
     house,
     needs,
     problems,
 )
 from interlock.kernel.clock import to_text
-from interlock.kernel.errors import Unreachable
-from interlock.loops import status
+from interlock.kernel.errors import InterlockError, Unreachable
+from interlock.loops import shown, status
+from interlock.loops.answers import (
+    LoopControlled,
+    LoopInFull,
+    LoopReconciled,
+    LoopShown,
+    LoopUnfrozenShown,
+    WatchShown,
+)
 from interlock.loops.confirmation import Patience
 from interlock.loops.control import Request
 from interlock.loops.errors import ReconcileBusy
+from interlock.loops.files import Document
 from interlock.loops.models import new_trace, stamp
 from interlock.loops.ports import Watch
 from interlock.loops.service import Loops, Target
@@ -61,32 +69,6 @@ def _a_place() -> Generator[None]:
 class _House(Protocol):
     @property
     def loops(self) -> Loops: ...
-
-
-class LoopShown(Shown):
-    """A loop that is looked after, in a line."""
-
-    id: str
-    status: str = Field(description="Its health; or `not_reconciled`, `unreadable`.")
-    repo: str
-    watch: str | None = Field(description="Null for a run of ours.")
-    state: str | None
-    reasons: list[str]
-    heartbeat_lag_seconds: int | None
-    drift: str | None
-    last_control: str | None
-    frozen: list[str] = Field(description="Why machines may not steer it now.")
-    reconciled_at: str | None
-
-
-class WatchShown(Shown):
-    """What the supervisor looks after."""
-
-    id: str
-    repo: str
-    loop: str | None = Field(description="Null for every loop of the repository.")
-    added_at: str
-    added_by: str
 
 
 class NewWatch(Body):
@@ -148,20 +130,14 @@ def unwatch(call: Here, watch_id: str) -> dict[str, Any]:
     return _watch(found)
 
 
-@door.get("/{loop_id}", responses=problems(404))
+@door.get("/{loop_id}", responses=problems(404), response_model=LoopInFull)
 @needs("actions")
 def get_loop(call: Here, loop_id: str, repo: Repo = None) -> dict[str, Any]:
-    """Return the whole status of a loop, as `ops-manager-status.sh` prints it, and its line of the list."""
-    found = _found(call, loop_id, repo)
-    now = stamp(_loops(call).clock() // 1000)
-    try:
-        told = status.status(found.places, now)
-    except status.StatusMissing:
-        told = None
-    return {**_loops(call).row(found), "detail": told}
+    """Return everything that is known of a loop: for people, and as `ops-manager-status.sh` prints it."""
+    return _whole(call, _found(call, loop_id, repo))
 
 
-@door.post("/{loop_id}/reconcile", responses=problems(404, 409, 423))
+@door.post("/{loop_id}/reconcile", responses=problems(404, 409, 423), response_model=LoopReconciled)
 @needs("operator")
 def reconcile_loop(call: Here, loop_id: str, repo: Repo = None, from_start: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a query parameter
     """Find out now what is true of a loop."""
@@ -173,10 +149,10 @@ def reconcile_loop(call: Here, loop_id: str, repo: Repo = None, from_start: bool
     call.wrote()
     if outcome.busy:
         raise ReconcileBusy
-    return {**_loops(call).row(found), "detail": outcome.document, "ingested": outcome.exit_code == 0}
+    return {**_whole(call, found), "detail": outcome.document, "ingested": outcome.exit_code == 0}
 
 
-@door.post("/{loop_id}/control", responses=problems(404, 409, 413, 415, 423))
+@door.post("/{loop_id}/control", responses=problems(404, 409, 413, 415, 423), response_model=LoopControlled)
 @needs("operator")
 def control_loop(call: Here, loop_id: str, body: NewControl, repo: Repo = None) -> dict[str, Any]:
     """Cancel a loop, or decide what it waits for (only a human approves); the outcome is in `status`."""
@@ -194,20 +170,20 @@ def control_loop(call: Here, loop_id: str, body: NewControl, repo: Repo = None) 
     with _a_place():
         done = _loops(call).control(call.actor, found, request)
     call.wrote()
-    return {"id": found.places.loop, **done.document}
+    return _intent(found, done.document)
 
 
-@door.post("/{loop_id}/acknowledge", responses=problems(404, 409, 413, 415, 423))
+@door.post("/{loop_id}/acknowledge", responses=problems(404, 409, 413, 415, 423), response_model=LoopControlled)
 @needs("operator", human=True)
 def acknowledge_loop(call: Here, loop_id: str, body: NewNote, repo: Repo = None) -> dict[str, Any]:
     """Say that you have looked after an intent whose outcome was not clear."""
     found = _found(call, loop_id, repo)
     row = _loops(call).acknowledge(call.actor, found, note=body.note)
     call.wrote()
-    return {"id": found.places.loop, **row}
+    return _intent(found, row)
 
 
-@door.post("/{loop_id}/unfreeze", responses=problems(404, 409, 413, 415, 423))
+@door.post("/{loop_id}/unfreeze", responses=problems(404, 409, 413, 415, 423), response_model=LoopUnfrozenShown)
 @needs("operator", human=True)
 def unfreeze_loop(call: Here, loop_id: str, body: NewNote, repo: Repo = None) -> dict[str, Any]:
     """Let machines steer a loop again in spite of what stands there now."""
@@ -219,6 +195,20 @@ def unfreeze_loop(call: Here, loop_id: str, body: NewNote, repo: Repo = None) ->
 
 def _found(call: ApiCall, loop_id: str, repo: str | None) -> Target:
     return _loops(call).find(loop_id, repo)
+
+
+def _whole(call: ApiCall, found: Target) -> dict[str, Any]:
+    loops = _loops(call)
+    row = loops.row(found)
+    try:
+        told = status.status(found.places, stamp(loops.clock() // 1000))
+        return {**row, "view": shown.view(found.places, told), "detail": told}
+    except InterlockError:  # the row says which: never reconciled, or not to be read
+        return {**row, "view": None, "detail": None}
+
+
+def _intent(found: Target, record: Document) -> dict[str, Any]:
+    return {**record, **shown.intent_row(record), "id": found.places.loop}
 
 
 def _watch(watch: Watch) -> dict[str, Any]:

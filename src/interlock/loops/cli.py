@@ -25,6 +25,7 @@ from interlock.loops.local import Transport as Reading
 from interlock.loops.models import at, new_trace, stamp, text
 from interlock.loops.places import LoopPlaces
 from interlock.loops.ports import Watch
+from interlock.loops.reasons import REASONS, said
 from interlock.loops.runtime import SERVICE_TOKEN, Runtime
 
 if TYPE_CHECKING:
@@ -537,11 +538,15 @@ def _show(places: LoopPlaces, status: str, document: Document, lines: list[str])
 
 
 def _verdict(places: LoopPlaces, state: str, judged: Mapping[str, Any]) -> list[str]:
-    reasons = (
-        f"  {each['severity']:9} {each['code']}: {each['metric']} is {each['observed']}, limit {each['threshold']}"
-        for each in judged.get("reasons", ())
-    )
-    return [f"{places.loop}: {state}, {judged.get('status', 'not judged')}", *reasons]
+    return [f"{places.loop}: {state}, {judged.get('status', 'not judged')}", *_reasons(judged)]
+
+
+def _reasons(judged: Mapping[str, Any]) -> Iterator[str]:
+    for each in judged.get("reasons", ()):
+        measured = f"{each['metric']} is {each['observed']}, limit {each['threshold']}"
+        yield f"  {each['severity']:9} {each['code']}: {measured}"
+        about = said(REASONS, each["code"])
+        yield f"  {'':9} {about.means} {about.do}"
 
 
 def _standing(found: Document) -> list[str]:

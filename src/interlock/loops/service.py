@@ -26,9 +26,10 @@ from interlock.loops.events import (
 )
 from interlock.loops.files import Document
 from interlock.loops.local import Local
-from interlock.loops.models import at, new_trace, stamp, text, texts
+from interlock.loops.models import new_trace, stamp, text, texts, whole
 from interlock.loops.places import LOOP_ID, LoopPlaces
 from interlock.loops.ports import Look, Open, Watch
+from interlock.loops.reasons import REASONS, said
 from interlock.loops.reconcile import Outcome, ReconcileOptions
 from interlock.loops.runtime import Runtime
 
@@ -162,7 +163,11 @@ class Loops:
             "watch": target.watch,
             "state": None,
             "reasons": [],
+            "why": [],
             "heartbeat_lag_seconds": None,
+            "heartbeat_at": None,
+            "sequence": None,
+            "divergence": False,
             "drift": None,
             "last_control": None,
             "frozen": [],
@@ -173,14 +178,19 @@ class Loops:
         except status.StatusMissing:
             return shown | {"status": "not_reconciled"}
         except InterlockError as error:
-            return shown | {"status": "unreadable", "reasons": [error.code]}
+            return shown | {"status": "unreadable", "reasons": [error.code], "why": [said(REASONS, error.code).title]}
         last = found["control"]
+        codes = texts(found["health"], "reasonCodes")
         return shown | {
             "status": text(found, "health", "status") or "unknown",
             "state": found["lifecycle"]["state"],
-            "reasons": texts(found["health"], "reasonCodes"),
-            "heartbeat_lag_seconds": at(found, "visibility", "heartbeat", "heartbeatLagSeconds"),
-            "drift": at(found, "drift", "status"),
+            "reasons": codes,
+            "why": [said(REASONS, code).title for code in codes],
+            "heartbeat_lag_seconds": whole(found, "visibility", "heartbeat", "heartbeatLagSeconds"),
+            "heartbeat_at": text(found, "visibility", "heartbeat", "lastHeartbeatAt"),
+            "sequence": text(found, "visibility", "sequence", "status"),
+            "divergence": "divergence_detected" in codes,
+            "drift": text(found, "drift", "status"),
             "last_control": f"{last['lastIntent']} {last['lastStatus']}" if last["lastIntent"] else None,
             "frozen": sorted({fact.code for fact in control.frozen(places)}),
             "reconciled_at": found["reconcile"]["lastTimestamp"],

@@ -5,7 +5,7 @@ A run that is asked for here is carried out beside the server (`carrying`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Path, Query, Request, Response
 from pydantic import Field
@@ -19,7 +19,6 @@ from interlock.doors.api import (
     Here,
     IdempotencyKey,
     Limit,
-    Shown,
     house,
     made,
     needs,
@@ -27,12 +26,23 @@ from interlock.doors.api import (
     problems,
 )
 from interlock.kernel.errors import InterlockError
+from interlock.pipelines.answers import (
+    DefinitionShown,
+    DefinitionWhole,
+    DeploymentInFull,
+    DeploymentShown,
+    PipelineLine,
+    RunRow,
+    RunWhole,
+    StatusWord,
+)
 from interlock.pipelines.deployments import Deployments
 from interlock.pipelines.events import PipelineCreated
 from interlock.pipelines.models import Status
 from interlock.pipelines.service import Pipelines
 from interlock.pipelines.shown import (
     definition_whole,
+    deployment_seen,
     deployment_whole,
     line_row,
     run_row,
@@ -43,7 +53,6 @@ from interlock.pipelines.shown import (
 door = Door("/ops", "pipelines")
 
 Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9-]*$")]
-StatusWord = Literal["Pending", "Running", "Success", "Failed"]
 
 
 class _House(Protocol):
@@ -52,157 +61,6 @@ class _House(Protocol):
 
     @property
     def deployments(self) -> Deployments: ...
-
-
-class DefinitionShown(Shown):
-    """A pipeline's definition, and whether it may run as it is now."""
-
-    id: str
-    status: Literal["accepted", "not accepted", "changed", "invalid"]
-    digest: str | None = Field(description="What an acceptance would be of; null where the definition is invalid.")
-    changes: list[str] = Field(description="What is not as it was accepted, or why it is invalid.")
-    accepted_digest: str | None
-    accepted_by: str | None
-    accepted_at: str | None
-
-
-class MaterialShown(Shown):
-    """A file or program that a definition names."""
-
-    name: str
-    kind: Literal["file", "program"]
-    path: str
-    sha256: str | None
-
-
-class DefinitionWhole(DefinitionShown):
-    """A definition with everything that an acceptance of it covers."""
-
-    search_path: str
-    materials: list[MaterialShown]
-    definition: dict[str, Any] = Field(description="Roles, checkpoints, stages and jobs, every variable put in.")
-
-
-class RunRow(Shown):
-    """One run of a pipeline, in a line."""
-
-    id: str
-    name: str
-    status: StatusWord
-    reason: str | None
-    message: str | None
-    digest: str
-    triggered_at: str
-    triggered_by: str
-    ended_at: str | None
-
-
-class ArtefactShown(Shown):
-    """A file as it was at one moment."""
-
-    path: str
-    sha256: str
-    size: int
-
-
-class StageShown(Shown):
-    """A stage of a run."""
-
-    name: str
-    stage_type: str
-    status: str
-    duration_ms: int | None
-
-
-class JobShown(Shown):
-    """A job of a run."""
-
-    id: str
-    stage: str
-    role: str | None
-    status: str
-    attempt: int
-    started_ms: int | None
-    ended_ms: int | None
-    reason: str | None
-    message: str | None
-    exit_code: int | None
-    containment: str | None
-    notes: list[str]
-    artefacts: list[ArtefactShown]
-
-
-class RuleShown(Shown):
-    """A checkpoint that a run has to pass."""
-
-    name: str
-    role: str
-    artefact: str
-
-
-class CheckpointShown(Shown):
-    """A checkpoint that was passed, and who signed it."""
-
-    name: str
-    role: str
-    agent_id: str
-    keyid: str
-    job: str
-    summary: str
-    artefact: ArtefactShown
-    envelope: str = Field(description="Digest of the signed statement.")
-    issued_ms: int
-    expires_ms: int
-
-
-class RunWhole(RunRow):
-    """One run of a pipeline."""
-
-    commit_sha: str
-    stages: list[StageShown]
-    jobs: list[JobShown]
-    rules: list[RuleShown]
-    checkpoints: list[CheckpointShown]
-    security_scans: list[dict[str, Any]]
-
-
-class PipelineLine(Shown):
-    """A line of a run's log, redacted."""
-
-    line: int
-    ts: str
-    job: str
-    stream: Literal["stdout", "stderr", "interlock"]
-    msg: str
-
-
-class DeploymentHealth(Shown):
-    """What the last look measured: rates in percent, times in milliseconds."""
-
-    error_rate: float
-    response_time_ms: int
-    cpu_usage: float
-    memory_usage: float
-    active_connections: int
-
-
-class DeploymentShown(Shown):
-    """A version on its way into an environment."""
-
-    id: str
-    name: str
-    environment: str
-    strategy: str
-    version: str
-    previous_version: str | None
-    status: str
-    healthy: bool | None = Field(description="Null: not looked at yet.")
-    health_metrics: DeploymentHealth
-    pipeline_id: str | None
-    reason: str | None
-    message: str | None
-    created_at: str
-    created_by: str
 
 
 class NewAcceptance(Body):
@@ -340,11 +198,11 @@ def list_deployments(
     return shown
 
 
-@door.get("/deployments/{deployment_id}", responses=problems(404), response_model=DeploymentShown)
+@door.get("/deployments/{deployment_id}", responses=problems(404), response_model=DeploymentInFull)
 @needs("actions")
 def get_deployment(call: Here, deployment_id: str) -> dict[str, Any]:
-    """Return a deployment."""
-    return deployment_whole(_deployments(call).get(deployment_id))
+    """Return a deployment, its steps, what its probes measured, and who signed for the run behind it."""
+    return deployment_seen(*_deployments(call).show(deployment_id))
 
 
 def _row(rooms: Pipelines, name: str) -> dict[str, Any]:

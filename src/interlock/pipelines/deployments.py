@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from interlock.access.models import Actor
 from interlock.kernel.canonical import Json
@@ -68,7 +68,7 @@ from interlock.pipelines.jobs import (
     hidden_by_tmp,
     run_lines,
 )
-from interlock.pipelines.models import Acceptance, Deployment, Health, Line, Role, Standing, Status
+from interlock.pipelines.models import Acceptance, Deployment, Health, Line, Pipeline, Role, Standing, Status
 from interlock.pipelines.ports import Desk, Look, Open
 from interlock.pipelines.probes import Finding, Probe, Prober, health_of, named
 from interlock.pipelines.service import Outcome
@@ -90,6 +90,17 @@ _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
 _PAGE: Final = 200
 _TOLD: Final = 1000
 _LAST_LINES: Final = 5
+_MOST_HISTORY: Final = 500
+
+
+class DeploymentSeen(NamedTuple):
+    """A deployment with what is known around it."""
+
+    deployment: Deployment
+    history: Sequence[Mapping[str, Any]]
+    """What the log tells of it, as events."""
+    run: Pipeline | None
+    """The run of a pipeline that made it."""
 
 
 class Judge(Protocol):
@@ -177,6 +188,14 @@ class Deployments:
         checked(deployment_id, PREFIX)
         with self.look() as desk:
             return _found(desk, deployment_id)
+
+    def show(self, deployment_id: str) -> DeploymentSeen:
+        """Return a deployment, what happened to it, and the run behind it; raises `DeploymentMissing`."""
+        checked(deployment_id, PREFIX)
+        with self.look() as desk:
+            found = _found(desk, deployment_id)
+            run = desk.pipelines.get(found.pipeline_id) if found.pipeline_id else None
+            return DeploymentSeen(found, desk.deployments.history(deployment_id, _MOST_HISTORY), run)
 
     def list(self, *, name: str | None = None, limit: int = 100, before: str | None = None) -> Sequence[Deployment]:
         """List deployments, newest first; those made before the one called `before`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from interlock.access.models import Actor
 from interlock.approval.ports import Attest, Signed
@@ -62,6 +62,10 @@ class DeploymentStore(Protocol):
 
     def list(self, *, name: str | None, limit: int, before: str | None) -> Sequence[Deployment]:
         """List deployments, newest first."""
+        ...
+
+    def history(self, deployment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return the last events of a deployment that are sealed, in their order."""
         ...
 
     def current(self, name: str, environment: str) -> Deployment | None:

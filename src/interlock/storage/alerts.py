@@ -67,6 +67,11 @@ class StoredAlerts:
         )
         return [_alert(row) for row in rows]
 
+    def history(self, alert_id: str, limit: int) -> Sequence[Row]:
+        """Return the last events of an alert that are sealed, in their order."""
+        rows = self.transaction.all("alert_history", id=alert_id, limit=limit)
+        return [json.loads(row["leaf"]) for row in reversed(rows)]
+
     # --- deliveries ---------------------------------------------------------------------------------------------------
 
     def deliver(self, delivery: Delivery) -> None:

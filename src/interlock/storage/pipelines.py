@@ -140,6 +140,11 @@ class StoredDeployments:
         )
         return [read_deployment(json.loads(row["document"])) for row in rows]
 
+    def history(self, deployment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return the last events of a deployment that are sealed, in their order."""
+        rows = self.transaction.all("deployment_history", id=deployment_id, limit=limit)
+        return [json.loads(row["leaf"]) for row in reversed(rows)]
+
     def current(self, name: str, environment: str) -> Deployment | None:
         """Return the last promoted one that was not rolled back."""
         row = self.transaction.one("deployment_current", name=name, environment=environment)

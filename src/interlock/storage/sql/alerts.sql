@@ -33,10 +33,16 @@ SELECT DISTINCT source FROM alert WHERE silenced = 1 AND state <> 'resolved' ORD
 
 -- name: alert_list
 SELECT * FROM alert
-WHERE (:state = '' OR state = :state OR (:state = 'standing' AND state <> 'resolved'))
+WHERE (
+    :state = '' OR state = :state OR (:state = 'standing' AND state <> 'resolved')
+    OR (:state = 'silenced' AND silenced = 1 AND state <> 'resolved')
+)
     AND (:before = '' OR (opened_ms, id) < (:before_ms, :before))
 ORDER BY opened_ms DESC, id DESC
 LIMIT :limit;
+
+-- name: alert_history
+SELECT leaf FROM sealed WHERE subject = :id ORDER BY leaf_index DESC LIMIT :limit;
 
 -- name: delivery_add
 INSERT INTO alert_delivery (

@@ -34,6 +34,9 @@ VALUES (:id, :name, :environment, :status, :revision, :document);
 -- name: deployment_get
 SELECT document FROM deployment WHERE id = :id;
 
+-- name: deployment_history
+SELECT leaf FROM sealed WHERE subject = :id ORDER BY leaf_index DESC LIMIT :limit;
+
 -- name: deployment_replace
 UPDATE deployment SET status = :status, revision = :revision, document = :document
 WHERE id = :id AND revision = :seen;
