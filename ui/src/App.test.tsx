@@ -1,9 +1,8 @@
-import { act, screen, waitFor } from "@testing-library/react";
-import { render } from "@testing-library/react";
+import { act, render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 import { App } from "./App";
-import { ALICE, DEFAULTS, DRAFT, network, problem } from "./testing";
+import { ALICE, DRAFT, network, problem, WHOLE } from "./testing";
 
 /** The browser's own follower of a stream, with the server's part played by the test. */
 class Stream extends EventTarget {
@@ -27,15 +26,12 @@ const answers: Record<string, unknown> = {};
 beforeEach(() => {
   for (const name of Object.keys(answers)) delete answers[name];
   Object.assign(answers, {
-    "GET /ops/me": ALICE,
-    "GET /ops/panic": { id: "panic", status: "off", panic_mode: false },
-    "GET /ops/defaults": DEFAULTS,
+    ...WHOLE,
     "GET /ops/drafts": [DRAFT, SECOND],
-    "GET /ops/drafts/d_1": DRAFT,
     "GET /ops/drafts/d_2": SECOND,
   });
   vi.stubGlobal("EventSource", Stream);
-  history.replaceState(null, "", "/");
+  history.replaceState(null, "", "/review");
 });
 
 test("j and k walk through the drafts", async () => {
@@ -95,9 +91,12 @@ test("panic is told to everybody", async () => {
   expect(await screen.findByText(/Panic mode is on: nothing begins. human:bob: a leak/)).toBeTruthy();
 });
 
-test("only what is built is offered", async () => {
+test("the two halves that the seed names are there, each with its screens", async () => {
   network(answers);
   render(<App />);
-  const tabs = await screen.findByRole("navigation", { name: "OPS" });
-  expect([...tabs.querySelectorAll("a")].map((each) => each.textContent)).toEqual(["Review", "Runs", "Pipelines"]);
+  const parts = await screen.findByRole("navigation", { name: "Parts" });
+  expect([...parts.querySelectorAll("a")].map((each) => each.textContent)).toEqual(["Maintenance", "OPS"]);
+  expect(screen.getByRole("navigation", { name: "OPS" }).textContent).toContain("Review");
+  await userEvent.click(screen.getByRole("link", { name: "Maintenance" }));
+  expect(screen.getByRole("navigation", { name: "Maintenance" }).textContent).toContain("Access");
 });

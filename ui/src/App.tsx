@@ -1,4 +1,4 @@
-import { QueryCache, QueryClient, QueryClientProvider, MutationCache } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { isProblem, statusOf } from "./api/client";
 import { OpsIsland } from "./OpsIsland";

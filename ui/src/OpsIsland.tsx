@@ -1,38 +1,53 @@
-import { lazy, Suspense } from "react";
+import { Suspense, useEffect, useRef } from "react";
 import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import { useLive } from "./api/live";
 import { Empty } from "./parts/Facts";
 import { Failure } from "./parts/Failure";
 import { SessionMenu } from "./rooms/session/SessionMenu";
 import { useMe, usePanic } from "./useOpsService";
+import { MAINTENANCE, OPS, type View } from "./views";
 
-const ReviewPanel = lazy(() => import("./rooms/approval/ReviewPanel"));
-const RunsView = lazy(() => import("./rooms/runs/RunsView"));
-const PipelinesView = lazy(() => import("./rooms/pipelines/PipelinesView"));
-
-const VIEWS = [
-  ["/review", "Review"],
-  ["/runs", "Runs"],
-  ["/pipelines", "Pipelines"],
-] as const;
+function isAt(at: string, view: View): boolean {
+  return `${at}/`.startsWith(`${view.href}/`);
+}
 
 function Navigation() {
   const [at] = useLocation();
+  const views = useRef<HTMLElement>(null);
+  const here = MAINTENANCE.some((view) => isAt(at, view)) ? MAINTENANCE : OPS;
+  const halves = [
+    ["/maintenance", "Maintenance", MAINTENANCE],
+    ["/inbox", "OPS", OPS],
+  ] as const;
+  const current = here.find((view) => isAt(at, view))?.href;
+  useEffect(() => {
+    if (current === undefined) return;
+    views.current?.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [current]);
   return (
-    <nav className="tabs" aria-label="OPS">
-      {VIEWS.map(([href, name]) => (
-        <Link key={href} href={href} aria-current={`${at}/`.startsWith(`${href}/`) ? "page" : undefined}>
-          {name}
-        </Link>
-      ))}
-    </nav>
+    <>
+      <nav className="tabs halves" aria-label="Parts">
+        {halves.map(([href, name, half]) => (
+          <Link key={href} href={href} aria-current={half === here ? "true" : undefined}>
+            {name}
+          </Link>
+        ))}
+      </nav>
+      <nav className="tabs views" aria-label={here === OPS ? "OPS" : "Maintenance"} ref={views}>
+        {here.map((view) => (
+          <Link key={view.href} href={view.href} aria-current={isAt(at, view) ? "page" : undefined}>
+            {view.name}
+          </Link>
+        ))}
+      </nav>
+    </>
   );
 }
 
 function Banners({ live }: { live: boolean }) {
   const panic = usePanic();
   return (
-    <div aria-live="polite">
+    <div aria-live="polite" className="banners">
       {panic.data?.panic_mode ? (
         <p className="banner" data-tone="bad">
           Panic mode is on: nothing begins. {panic.data.by}: {panic.data.reason}
@@ -50,32 +65,31 @@ export function OpsIsland({ signedIn }: { signedIn: boolean }) {
   if (me.data === undefined) {
     return me.error && signedIn ? <Failure of={me.error} again={() => void me.refetch()} /> : null;
   }
+  const looks = me.data;
   return (
     <div className="shell">
       <a className="skip" href="#main">
         To the content
       </a>
       <header className="bar">
-        <Link href="/review" className="name">
+        <Link href="/inbox" className="name">
           Interlock
         </Link>
         <Navigation />
-        <SessionMenu me={me.data} />
+        <SessionMenu me={looks} />
       </header>
       <Banners live={live} />
       <main id="main" tabIndex={-1}>
         <Suspense fallback={<p className="waiting">…</p>}>
           <Switch>
             <Route path="/">
-              <Redirect to="/review" replace />
+              <Redirect to="/inbox" replace />
             </Route>
-            <Route path="/review/:id?">{({ id }) => <ReviewPanel id={id} me={me.data} />}</Route>
-            <Route path="/runs/:id?">{({ id }) => <RunsView id={id} me={me.data} />}</Route>
-            <Route path="/pipelines/runs/:run">{({ run }) => <PipelinesView run={run} me={me.data} />}</Route>
-            <Route path="/pipelines/definitions/:name">{({ name }) => <PipelinesView name={name} me={me.data} />}</Route>
-            <Route path="/pipelines">
-              <PipelinesView me={me.data} />
-            </Route>
+            {[...OPS, ...MAINTENANCE].map(({ href, Screen }) => (
+              <Route key={href} path={`${href}/*?`}>
+                {(at) => <Screen id={at["*"] || undefined} me={looks} />}
+              </Route>
+            ))}
             <Route>
               <Empty title="There is no such page">The tabs above lead to everything that there is.</Empty>
             </Route>

@@ -4,6 +4,9 @@ import { KINDS } from "./kinds";
 
 const GATHER_MS = 80;
 const AGAIN_MS = 3_000;
+/** So many renewals at once, and one more a second: a fleet that never rests must not use up its reader's rate. */
+const AT_ONCE = 20;
+const ONE_MORE_MS = 1_000;
 
 /** Ask again for everything whose path begins so; queries are named [method, path, …]. */
 function renew(queries: QueryClient, prefixes: ReadonlySet<string>): void {
@@ -29,14 +32,20 @@ export function useLive(enabled: boolean): boolean {
     let again: ReturnType<typeof setTimeout> | undefined;
     let source: EventSource | undefined;
     let missed = false;
+    let full = 0; // the moment at which all of them may be used again
 
     const told = (prefix: string) => {
       changed.add(prefix);
-      gather ??= setTimeout(() => {
-        gather = undefined;
-        renew(queries, changed);
-        changed.clear();
-      }, GATHER_MS);
+      const used = full - Date.now() - (AT_ONCE - 1) * ONE_MORE_MS;
+      gather ??= setTimeout(
+        () => {
+          gather = undefined;
+          full = Math.max(full, Date.now()) + ONE_MORE_MS;
+          renew(queries, changed);
+          changed.clear();
+        },
+        Math.max(GATHER_MS, used),
+      );
     };
     const connect = () => {
       source = new EventSource("/ops/events");

@@ -2,9 +2,9 @@ import type { ReactNode } from "react";
 
 export type Fact = readonly [name: string, value: ReactNode];
 
-export function Facts({ of: facts }: { of: readonly Fact[] }) {
+export function Facts({ of: facts, className = "facts" }: { of: readonly Fact[]; className?: string }) {
   return (
-    <dl className="facts">
+    <dl className={className}>
       {facts.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>

@@ -1,13 +1,15 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { Command } from "./Copy";
 import { Failure } from "./Failure";
+import { Shortcut } from "./Shortcut";
 
 interface Props {
   /** As the command line and the server name it. */
   verb: string;
   shortcut?: string;
   tone?: "good" | "bad";
-  asksReason?: boolean;
+  /** `optional`: it is there to be filled, and what is done first is to decide. */
+  asksReason?: boolean | "optional";
   /** What happens, before it is asked for. */
   about: ReactNode;
   command: (reason: string) => string;
@@ -39,7 +41,7 @@ export function Verb({ verb, shortcut, tone, asksReason, about, command, open, o
         onClick={() => onOpen(true)}
       >
         {verb}
-        {shortcut ? <kbd aria-hidden="true">{shortcut}</kbd> : null}
+        {shortcut ? <Shortcut of={shortcut} /> : null}
       </button>
     );
   }
@@ -58,14 +60,22 @@ export function Verb({ verb, shortcut, tone, asksReason, about, command, open, o
       <div>{about}</div>
       {asksReason ? (
         <>
-          <label htmlFor={field}>Reason</label>
-          <input id={field} value={reason} maxLength={2000} autoFocus onChange={(event) => setReason(event.target.value)} />
+          <label htmlFor={field}>
+            Reason{asksReason === "optional" ? <span className="small"> (optional)</span> : null}
+          </label>
+          <input
+            id={field}
+            value={reason}
+            maxLength={2000}
+            autoFocus={asksReason === true}
+            onChange={(event) => setReason(event.target.value)}
+          />
         </>
       ) : null}
       <Command line={command(reason.trim())} />
       {failure ? <Failure of={failure} /> : null}
       <div className="buttons">
-        <button type="submit" className="verb" data-tone={tone} disabled={busy} autoFocus={!asksReason}>
+        <button type="submit" className="verb" data-tone={tone} disabled={busy} autoFocus={asksReason !== true}>
           {busy ? "…" : verb}
         </button>
         <button type="button" onClick={() => onOpen(false)}>

@@ -41,5 +41,28 @@ export function shortDigest(digest: string): string {
 export function span(ms: number | null): string {
   if (ms === null) return "";
   if (ms < 1_000) return `${ms} ms`;
-  return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+  return ms < 60_000
+    ? `${(ms / 1_000).toFixed(1)} s`
+    : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+}
+
+/** Write a name of the server's in words: `wall_clock` is `wall clock`. */
+export function plain(word: string): string {
+  return word.replaceAll("_", " ");
+}
+
+/** Write a number as it is read: `12,000`; a dash where there is none. */
+export function number(value: number | null | undefined): string {
+  return value?.toLocaleString("en") ?? "—";
+}
+
+/** `1 line`, `12,000 lines`. */
+export function counted(value: number, one: string, many = `${one}s`): string {
+  return `${number(value)} ${value === 1 ? one : many}`;
+}
+
+/** Write about how large a file is. */
+export function size(bytes: number): string {
+  if (bytes < 2 ** 10) return counted(bytes, "byte");
+  return bytes < 2 ** 20 ? `${Math.round(bytes / 2 ** 10)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

@@ -1,7 +1,8 @@
 import { useState } from "react";
 import { statusOf } from "../../api/client";
-import { Verb } from "../../parts/Verb";
+import { Shortcut } from "../../parts/Shortcut";
 import { useKeys } from "../../parts/useKeys";
+import { Verb } from "../../parts/Verb";
 import { shellWords, shortDigest } from "../../parts/words";
 import type { DraftInFull, Me } from "../../types";
 import { useApprove, useDefaults, useReject } from "../../useOpsService";
@@ -11,6 +12,7 @@ interface Props {
   me: Me;
   onDecided: () => void;
   onLook: () => void;
+  onEdit: () => void;
 }
 
 /** Why this caller is offered no approval; undefined where it is offered. */
@@ -22,7 +24,7 @@ function hindrance(draft: DraftInFull, me: Me, fourEyes: boolean): string | unde
 }
 
 /** Approve or reject, by the digest and version that were shown; another is refused by the server. */
-export function Decision({ draft, me, onDecided, onLook }: Props) {
+export function Decision({ draft, me, onDecided, onLook, onEdit }: Props) {
   const [open, setOpen] = useState<"approve" | "reject">();
   const defaults = useDefaults();
   const approve = useApprove();
@@ -33,11 +35,16 @@ export function Decision({ draft, me, onDecided, onLook }: Props) {
   const mayReject = (waits || draft.status === "error") && me.role === "admin";
   useKeys({
     ...(mayApprove ? { a: () => setOpen("approve") } : {}),
-    ...(mayReject ? { r: () => setOpen("reject") } : {}),
+    ...(mayReject ? { r: () => setOpen("reject"), e: onEdit } : {}),
   });
 
   const params = { path: { draft_id: draft.id } };
-  const done = { onSuccess: () => (setOpen(undefined), onDecided()) };
+  const done = {
+    onSuccess: () => {
+      setOpen(undefined);
+      onDecided();
+    },
+  };
   const stale = [approve.error, reject.error].some((each) => [409, 412].includes(statusOf(each) ?? 0));
   const choose = (verb: "approve" | "reject") => (wanted: boolean) => setOpen(wanted ? verb : undefined);
   return (
@@ -46,19 +53,25 @@ export function Decision({ draft, me, onDecided, onLook }: Props) {
         <Verb
           verb="Approve"
           shortcut="a"
+          asksReason="optional"
           tone="good"
           about={
             <>
-              You agree to exactly what is shown above, <code>{shortDigest(draft.digest ?? "")}</code>. Nothing is started
-              by it.
+              You agree to exactly what is shown above, <code>{shortDigest(draft.digest ?? "")}</code>. Nothing is
+              started by it.
             </>
           }
-          command={() => shellWords(["interlock", "draft", "approve", draft.id, "--digest", draft.digest ?? ""])}
+          command={(reason) =>
+            shellWords([
+              ...["interlock", "draft", "approve", draft.id, "--digest", draft.digest ?? ""],
+              ...(reason ? ["--reason", reason] : []),
+            ])
+          }
           open={open === "approve"}
           onOpen={choose("approve")}
           busy={approve.isPending}
           failure={approve.error}
-          onDo={() => approve.mutate({ params, body: { digest: draft.digest ?? null, reason: "" } }, done)}
+          onDo={(reason) => approve.mutate({ params, body: { digest: draft.digest ?? null, reason } }, done)}
         />
       ) : waits && hindered ? (
         <p className="hint">{hindered}</p>
@@ -78,9 +91,18 @@ export function Decision({ draft, me, onDecided, onLook }: Props) {
           busy={reject.isPending}
           failure={reject.error}
           onDo={(reason) =>
-            reject.mutate({ params: { ...params, header: { "if-match": `"${draft.version}"` } }, body: { reason } }, done)
+            reject.mutate(
+              { params: { ...params, header: { "if-match": `"${draft.version}"` } }, body: { reason } },
+              done,
+            )
           }
         />
+      ) : null}
+      {mayReject && open === undefined ? (
+        <button type="button" className="verb" aria-keyshortcuts="e" onClick={onEdit}>
+          Edit
+          <Shortcut of="e" />
+        </button>
       ) : null}
       {stale ? (
         <button type="button" onClick={onLook}>

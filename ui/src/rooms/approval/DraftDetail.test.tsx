@@ -1,10 +1,31 @@
 import { screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
+import { page } from "vitest/browser";
 import { ALICE, DEFAULTS, DRAFT, network, problem, ROBOT, shown } from "../../testing";
+import type { Difference } from "../../types";
 import { DraftDetail } from "./DraftDetail";
 
-const BASE = { "GET /ops/drafts/d_1": DRAFT, "GET /ops/defaults": DEFAULTS };
+const SAME: Difference = {
+  draft_id: "d_1",
+  version: 3,
+  to: "previous",
+  other: "d_1",
+  other_version: 2,
+  by: "agent:robot",
+  at: "2026-01-01T00:00:00.000Z",
+  sentence: "compared with version 2 of this draft, created by agent:robot",
+  fields: [],
+};
+const DIFFERENCE = "GET /ops/drafts/d_1/difference";
+const BASE = {
+  "GET /ops/drafts/d_1": DRAFT,
+  "GET /ops/defaults": DEFAULTS,
+  [DIFFERENCE]: SAME,
+  "GET /ops/drafts/d_1/versions": [
+    { version: 3, how: "edited", by: "human:bob", at: "2026-01-01T00:00:00.000Z", reason: "clearer so" },
+  ],
+};
 const APPROVE = "POST /ops/drafts/d_1/approve";
 const REJECT = "POST /ops/drafts/d_1/reject";
 
@@ -29,7 +50,9 @@ test("an approval by keyboard names the digest that was shown", async () => {
   expect(screen.getByText("interlock draft approve d_1 --digest sha256:0123456789abcdef")).toBeTruthy();
   expect(asked.some((each) => each.method === "POST")).toBe(false);
   await userEvent.keyboard("{Enter}");
-  await waitFor(() => expect(asked.find((each) => each.method === "POST")?.body).toMatchObject({ digest: DRAFT.digest }));
+  await waitFor(() =>
+    expect(asked.find((each) => each.method === "POST")?.body).toMatchObject({ digest: DRAFT.digest }),
+  );
 });
 
 test("a rejection names the version that was shown, and why", async () => {
@@ -37,7 +60,9 @@ test("a rejection names the version that was shown, and why", async () => {
   shown(<DraftDetail id="d_1" me={ALICE} />);
   await screen.findByRole("button", { name: /Reject/ });
   await userEvent.keyboard("rnot now, a later day{Enter}");
-  const sent = await waitFor(() => asked.find((each) => each.method === "POST") ?? Promise.reject(new Error("not yet")));
+  const sent = await waitFor(
+    () => asked.find((each) => each.method === "POST") ?? Promise.reject(new Error("not yet")),
+  );
   expect(sent.body).toEqual({ reason: "not now, a later day" });
   expect(sent.headers.get("if-match")).toBe('"3"');
 });
@@ -83,16 +108,114 @@ test.each([
 });
 
 test("nobody is offered to approve a draft of their own where four eyes are asked for", async () => {
-  network({ ...BASE, "GET /ops/drafts/d_1": { ...DRAFT, author: ALICE.id }, "GET /ops/defaults": { ...DEFAULTS, four_eyes: true } });
+  network({
+    ...BASE,
+    "GET /ops/drafts/d_1": { ...DRAFT, author: ALICE.id },
+    "GET /ops/defaults": { ...DEFAULTS, four_eyes: true },
+  });
   shown(<DraftDetail id="d_1" me={ALICE} />);
   expect(await screen.findByText(/somebody else has to approve it/)).toBeTruthy();
 });
 
-test("there is no way from a draft to a run", async () => {
-  const asked = network({ ...BASE, [APPROVE]: { approved: {}, run: null }, [REJECT]: DRAFT });
+test("why it is approved goes with the approval", async () => {
+  const asked = network({ ...BASE, [APPROVE]: { approved: {}, run: null } });
+  shown(<DraftDetail id="d_1" me={ALICE} />);
+  await userEvent.click(await screen.findByRole("button", { name: /Approve/ }));
+  await userEvent.type(screen.getByLabelText(/Reason/), "looked at twice");
+  expect(screen.getByText(/--reason 'looked at twice'$/)).toBeTruthy();
+  await userEvent.keyboard("{Enter}");
+  const sent = await waitFor(
+    () => asked.find((each) => each.method === "POST") ?? Promise.reject(new Error("not yet")),
+  );
+  expect(sent.body).toEqual({ digest: DRAFT.digest, reason: "looked at twice" });
+});
+
+test("what differs is shown field by field, marked by signs and words, and says from what", async () => {
+  const lines = [
+    { mark: "same" as const, parts: [{ text: "as it was", changed: false }], count: 1 },
+    {
+      mark: "removed" as const,
+      parts: [
+        { text: "make ", changed: false },
+        { text: "test", changed: true },
+      ],
+      count: 1,
+    },
+    {
+      mark: "added" as const,
+      parts: [
+        { text: "make ", changed: false },
+        { text: "deploy\u202e", changed: true },
+      ],
+      count: 1,
+    },
+    { mark: "skipped" as const, parts: [], count: 7 },
+  ];
+  network({ ...BASE, [DIFFERENCE]: { ...SAME, fields: [{ name: "command", lines }] } });
   const { container } = shown(<DraftDetail id="d_1" me={ALICE} />);
+  const list = await screen.findByRole("list", { name: "Difference of command" });
+  expect(list.textContent).toBe(" as it was−removed: make test+added: make deployU+202E7 lines are the same");
+  expect(container.querySelector("del")?.textContent).toBe("test");
+  expect(container.querySelector("ins")?.textContent).toBe("deployU+202E");
+  expect(screen.getByText(SAME.sentence)).toBeTruthy();
+  expect(screen.getByText(/The command is not the one that was last approved/)).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "To the last approval" }));
+  expect(screen.getByText(/edited by human:bob/).textContent).toContain("clearer so");
+});
+
+test("the difference of a version that is not on the screen is not shown", async () => {
+  network({ ...BASE, [DIFFERENCE]: { ...SAME, version: 4, sentence: "of another one" } });
+  shown(<DraftDetail id="d_1" me={ALICE} />);
+  expect(await screen.findByText(/has another version by now/)).toBeTruthy();
+  expect(screen.queryByText("of another one")).toBeNull();
+});
+
+test("nothing that can not be seen hides in what is approved", async () => {
+  const terms = { ...DRAFT.terms, command: ["echo", "d\u043ene\u200b"], network: true };
+  network({ ...BASE, "GET /ops/drafts/d_1": { ...DRAFT, prompt: "harm\u202eless\u00a0 שלום 👩‍👩‍👧\u0007", terms } });
+  shown(<DraftDetail id="d_1" me={ALICE} />);
+  expect((await screen.findByRole("group", { name: "Prompt" })).textContent).toBe(
+    "harmU+202ElessU+00A0 שלום 👩‍👩‍👧U+0007",
+  );
+  expect(screen.getByRole("group", { name: "Command" }).textContent).toBe("echo 'dоneU+200B'");
+  const warned = screen.getByRole("list", { name: "Do not overlook" }).textContent;
+  for (const words of ["reach the network", "prompt holds 3 characters", "command holds 1 character", "о (U+043E)"]) {
+    expect(warned).toContain(words);
+  }
+});
+
+test("a very long prompt is all there, with its length", async () => {
+  const prompt = `${"a long line of it\n".repeat(5_600)}the end`;
+  network({ ...BASE, "GET /ops/drafts/d_1": { ...DRAFT, prompt } });
+  shown(<DraftDetail id="d_1" me={ALICE} />);
+  expect((await screen.findByRole("group", { name: "Prompt" })).textContent).toBe(prompt);
+  expect(screen.getByText("100,807 characters, 5,601 lines; all of it is here.")).toBeTruthy();
+});
+
+test("what somebody else decides meanwhile is said", async () => {
+  const answers = { ...BASE };
+  network(answers);
+  const { queries } = shown(<DraftDetail id="d_1" me={ALICE} />);
   await screen.findByRole("button", { name: /Approve/ });
-  for (const key of "abcdefghijklmnopqrstuvwxyz") await userEvent.keyboard(`${key}{Escape}`);
-  for (const each of container.querySelectorAll<HTMLElement>("button, a")) await userEvent.click(each);
-  expect(asked.every((each) => !each.path.startsWith("/ops/runs"))).toBe(true);
+  answers["GET /ops/drafts/d_1"] = { ...DRAFT, version: 3, status: "rejected", decided_by: "human:bob" };
+  await queries.invalidateQueries();
+  expect((await screen.findByRole("status")).textContent).toContain("It is rejected now, by human:bob.");
+});
+
+test("on a phone an approval is two thumbs' work", async () => {
+  await page.viewport(390, 780);
+  const asked = network({ ...BASE, [APPROVE]: { approved: {}, run: null } });
+  const { container } = shown(<DraftDetail id="d_1" me={ALICE} />);
+  const open = await screen.findByRole("button", { name: /Approve/ });
+  const box = open.getBoundingClientRect();
+  expect(box.bottom).toBeLessThanOrEqual(780);
+  expect(box.height).toBeGreaterThan(34);
+  expect(container.scrollWidth).toBeLessThanOrEqual(390);
+  await userEvent.click(open);
+  const sure = screen.getByRole("button", { name: "Approve" });
+  expect(document.activeElement).toBe(sure); // no keyboard slides over it
+  expect(sure.getBoundingClientRect().bottom).toBeLessThanOrEqual(780);
+  await userEvent.click(sure);
+  await waitFor(() => expect(asked.some((each) => each.method === "POST")).toBe(true));
+  await page.viewport(1280, 860);
 });

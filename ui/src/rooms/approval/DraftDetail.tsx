@@ -1,5 +1,4 @@
 import { useState } from "react";
-import { Block } from "../../parts/Block";
 import { Digest } from "../../parts/Copy";
 import { Facts, Section } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
@@ -8,7 +7,14 @@ import { StateBadge } from "../../parts/StateBadge";
 import { asText } from "../../parts/words";
 import type { DraftInFull, Me } from "../../types";
 import { useDraft } from "../../useOpsService";
+import "./approval.css";
 import { Decision } from "./Decision";
+import { Differences } from "./Differences";
+import { EditDraft } from "./EditDraft";
+import type { Fields } from "./form";
+import { LongText, Plain } from "./Plain";
+import { Versions } from "./Versions";
+import { Warnings } from "./Warnings";
 import { WhatRuns } from "./WhatRuns";
 
 function differs(seen: DraftInFull, now: DraftInFull): boolean {
@@ -19,6 +25,8 @@ function differs(seen: DraftInFull, now: DraftInFull): boolean {
 export function DraftDetail({ id, me }: { id: string; me: Me }) {
   const draft = useDraft(id);
   const [seen, setSeen] = useState<DraftInFull>();
+  const [editing, setEditing] = useState(false);
+  const [typed, setTyped] = useState<Fields>();
   if (seen === undefined && draft.data && !draft.isFetching) setSeen(draft.data);
   if (draft.error && !seen) return <Failure of={draft.error} again={() => void draft.refetch()} />;
   if (!seen) return <p className="waiting">…</p>;
@@ -27,7 +35,24 @@ export function DraftDetail({ id, me }: { id: string; me: Me }) {
   const look = async () => {
     const { data } = await draft.refetch();
     if (data) setSeen(data);
+    return data;
   };
+  if (editing) {
+    return (
+      <EditDraft
+        draft={seen}
+        typed={typed}
+        onTyped={setTyped}
+        onLook={look}
+        onBack={() => setEditing(false)}
+        onDone={() => {
+          setTyped(undefined);
+          setEditing(false);
+          void look();
+        }}
+      />
+    );
+  }
   return (
     <article aria-label="Draft" className="detail">
       {differs(seen, now) ? (
@@ -47,6 +72,7 @@ export function DraftDetail({ id, me }: { id: string; me: Me }) {
         me={me}
         onDecided={() => void look()}
         onLook={() => void look()}
+        onEdit={() => setEditing(true)}
       />
     </article>
   );
@@ -64,33 +90,42 @@ function DraftText({ draft }: { draft: DraftInFull }) {
         </span>
       </header>
       {draft.error ? <p className="banner">{draft.error}</p> : null}
+      <Warnings draft={draft} />
       <Section title="Prompt">
-        <Block name="Prompt" text={draft.prompt} />
+        <LongText name="Prompt" text={draft.prompt} />
       </Section>
       {draft.content ? (
         <Section title="Content">
-          <Block name="Content" text={draft.content} />
+          <LongText name="Content" text={draft.content} />
         </Section>
       ) : null}
       {hasContext ? (
         <Section title="Context">
-          <Block name="Context" text={asText(draft.context)} />
+          <LongText name="Context" text={asText(draft.context)} />
         </Section>
       ) : null}
-      <WhatRuns terms={draft.terms ?? draft.work} />
+      <WhatRuns terms={draft.terms} />
       {draft.digest ? (
         <Section title="Digest of all of this">
           <Digest value={draft.digest} />
         </Section>
       ) : null}
+      <Differences key={draft.version} draft={draft} />
+      <Versions id={draft.id} />
       {draft.decided_by ? (
         <Section title="Decision">
           <Facts
             of={[
               ["by", draft.decided_by],
-              ["reason", draft.decision_reason || "—"],
+              ["reason", <Plain key="r" text={draft.decision_reason || "—"} />],
             ]}
           />
+          {draft.status === "approved" ? (
+            <p className="hint review-compared">
+              It is <code>{draft.id.replace(/^d_/, "a_")}</code> on the screen Approved now, and nothing has been
+              started.
+            </p>
+          ) : null}
         </Section>
       ) : null}
     </>

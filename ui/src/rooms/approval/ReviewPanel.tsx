@@ -1,65 +1,91 @@
-import { useSearch } from "wouter";
-import { chosenOf, Filters } from "../../parts/Filters";
+import { Link, useSearch } from "wouter";
 import { Empty } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
+import { chosenOf, Filters } from "../../parts/Filters";
 import { ListAndDetail } from "../../parts/ListAndDetail";
+import { Older } from "../../parts/Older";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
-import type { Draft, Me } from "../../types";
-import { useDrafts } from "../../useOpsService";
+import type { Draft } from "../../types";
+import { useDraftPages } from "../../useOpsService";
+import type { ViewProps } from "../../views";
+import "./approval.css";
 import { DraftDetail } from "./DraftDetail";
+import { DraftTable } from "./DraftTable";
+import { Plain } from "./Plain";
 
 const STATES = ["draft", "approved", "rejected", "error"] as const satisfies readonly Draft["status"][];
 
 function NothingWaits({ state }: { state: string }) {
   return state === "draft" ? (
     <Empty title="Nothing waits for you">
-      Agents and people propose work with <code>interlock draft create</code>. Nothing runs before a person has approved
-      exactly what was shown.
+      Write one in the <Link href="/factory">Prompt Factory</Link>, or have agents propose work with{" "}
+      <code>interlock draft create</code>. Nothing runs before a person has approved exactly what was shown.
     </Empty>
   ) : (
-    <Empty title={`No draft is ${state === "error" ? "in error" : state}`}>What is decided stays to be seen here.</Empty>
+    <Empty title={`No draft is ${state === "error" ? "in error" : state}`}>
+      What is decided stays to be seen here.
+    </Empty>
   );
 }
 
-/** Drafts, and exactly what each would run. */
-export default function ReviewPanel({ id, me }: { id: string | undefined; me: Me }) {
-  const search = useSearch();
-  const state = chosenOf(STATES, search);
-  const drafts = useDrafts(state);
-  const where = state === "draft" ? "" : `?status=${state}`;
-  const rows = (drafts.data ?? []).map((draft) => ({
+function rowOf(draft: Draft, where: string) {
+  return {
     id: draft.id,
     href: `/review/${draft.id}${where}`,
-    title: draft.prompt,
+    title: <Plain text={draft.prompt.slice(0, 400)} />,
     below: (
       <>
         <StateBadge state={draft.status} /> {draft.author} · <RelativeTime at={draft.updated_at} />
       </>
     ),
-  }));
+  };
+}
+
+/** Drafts, and exactly what each would run. */
+export default function ReviewPanel({ id, me }: ViewProps) {
+  const search = useSearch();
+  const state = chosenOf(STATES, search);
+  const found = useDraftPages(state);
+  const where = state === "draft" ? "" : `?status=${state}`;
+  const drafts = found.data?.pages.flat() ?? [];
+  const more = () => {
+    if (found.hasNextPage && !found.isFetchingNextPage) void found.fetchNextPage();
+  };
+  const foot = <Older more={found.hasNextPage} busy={found.isFetchingNextPage} onMore={more} />;
+  const empty = found.isPending ? <p className="waiting">…</p> : found.error ? null : <NothingWaits state={state} />;
+  const head = (
+    <>
+      <h1>Review</h1>
+      <Filters label="Drafts by status" base="/review" words={STATES} chosen={state} />
+      {found.error ? <Failure of={found.error} again={() => void found.refetch()} /> : null}
+    </>
+  );
+  if (id === undefined) {
+    return (
+      <div className="review-list">
+        {head}
+        {drafts.length ? <DraftTable drafts={drafts} where={where} /> : empty}
+        {foot}
+        <p className="hint keys">
+          <kbd>j</kbd> <kbd>k</kbd> walk through the drafts; in one, <kbd>a</kbd> approves, <kbd>r</kbd> rejects,{" "}
+          <kbd>e</kbd> edits.
+        </p>
+      </div>
+    );
+  }
   return (
     <ListAndDetail
       label="Drafts"
-      rows={rows}
+      rows={drafts.map((draft) => rowOf(draft, where))}
       selected={id}
       back={`/review${where}`}
-      head={
-        <>
-          <h1>Review</h1>
-          <Filters label="Drafts by status" base="/review" words={STATES} chosen={state} />
-          {drafts.error ? <Failure of={drafts.error} again={() => void drafts.refetch()} /> : null}
-        </>
-      }
-      empty={drafts.isPending ? <p className="waiting">…</p> : drafts.error ? null : <NothingWaits state={state} />}
+      onEnd={more}
+      foot={foot}
+      head={head}
+      empty={empty}
     >
-      {id === undefined ? (
-        <p className="hint keys">
-          <kbd>j</kbd> <kbd>k</kbd> walk through the list, <kbd>a</kbd> approves, <kbd>r</kbd> rejects.
-        </p>
-      ) : (
-        <DraftDetail key={id} id={id} me={me} />
-      )}
+      <DraftDetail key={id} id={id} me={me} />
     </ListAndDetail>
   );
 }

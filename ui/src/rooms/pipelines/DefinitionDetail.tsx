@@ -1,14 +1,18 @@
 import { useState } from "react";
+import { Link } from "wouter";
 import { Block } from "../../parts/Block";
 import { Digest } from "../../parts/Copy";
 import { Facts, Section } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
+import { Table } from "../../parts/Table";
 import { Verb } from "../../parts/Verb";
 import { asText, shellWords, shortDigest } from "../../parts/words";
 import type { DefinitionInFull, Me } from "../../types";
 import { useAcceptPipeline, usePipeline } from "../../useOpsService";
+import { Declared } from "./Declared";
+import { RunPipeline } from "./RunPipeline";
 
 /** A definition, everything that an acceptance covers, and the acceptance itself. */
 export function DefinitionDetail({ name, me }: { name: string; me: Me }) {
@@ -36,10 +40,18 @@ export function DefinitionDetail({ name, me }: { name: string; me: Me }) {
         ]}
       />
       <Materials of={seen.materials} />
-      <Section title="Definition">
-        <Block name="Definition" text={asText(seen.definition)} />
+      <Declared of={seen.definition} />
+      <Section title="Definition, whole">
+        <details>
+          <summary>every field, as an acceptance covers it</summary>
+          <Block name="Definition" text={asText(seen.definition)} />
+        </details>
       </Section>
+      <p>
+        <Link href={`/pipelines?name=${encodeURIComponent(seen.id)}`}>Its runs</Link>
+      </p>
       <Acceptance definition={seen} me={me} onLook={() => void look()} />
+      <RunPipeline definition={seen} me={me} />
     </article>
   );
 }
@@ -47,30 +59,18 @@ export function DefinitionDetail({ name, me }: { name: string; me: Me }) {
 function Materials({ of: materials }: { of: DefinitionInFull["materials"] }) {
   return (
     <Section title="Files and programs">
-      <div className="scroll" tabIndex={0} role="group" aria-label="Files and programs">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">name</th>
-              <th scope="col">kind</th>
-              <th scope="col">path</th>
-              <th scope="col">sha256</th>
-            </tr>
-          </thead>
-          <tbody>
-            {materials.map((each) => (
-              <tr key={each.name}>
-                <td>{each.name}</td>
-                <td>{each.kind}</td>
-                <td>{each.path || "not found"}</td>
-                <td title={each.sha256 ?? undefined}>
-                  <code>{each.sha256?.slice(0, 12) ?? "—"}</code>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Files and programs" heads={["name", "kind", "path", "sha256"]}>
+        {materials.map((each) => (
+          <tr key={each.name}>
+            <td>{each.name}</td>
+            <td>{each.kind}</td>
+            <td>{each.path || "not found"}</td>
+            <td title={each.sha256 ?? undefined}>
+              <code>{each.sha256?.slice(0, 12) ?? "—"}</code>
+            </td>
+          </tr>
+        ))}
+      </Table>
     </Section>
   );
 }
@@ -101,7 +101,12 @@ function Acceptance({ definition, me, onLook }: { definition: DefinitionInFull; 
         onDo={() =>
           accept.mutate(
             { params: { path: { name: definition.id } }, body: { digest } },
-            { onSuccess: () => (setOpen(false), onLook()) },
+            {
+              onSuccess: () => {
+                setOpen(false);
+                onLook();
+              },
+            },
           )
         }
       />

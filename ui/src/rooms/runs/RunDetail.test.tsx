@@ -1,57 +1,115 @@
+import "./runs.css";
 import { screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { ALICE, network, problem, shown } from "../../testing";
-import type { Line, RunInFull } from "../../types";
+import type { RunInFull } from "../../types";
+import { lineOf, playStream, runOf } from "./played.testing";
 import { RunDetail } from "./RunDetail";
 
-function line(number: number, msg: string): Line {
-  return { line: number, ts: "2026-01-01T00:00:01.000Z", level: "INFO", source: "stdout", msg, correlation_id: null };
-}
-const RUN: RunInFull = {
-  id: "r_1",
+const AT = (seconds: number) => `2026-01-01T00:00:${String(seconds).padStart(2, "0")}.000Z`;
+const RUN: RunInFull = runOf(1, {
   status: "error",
-  reason: "agent_failed",
-  message: "the agent ended with exit code 3",
-  approved_id: "a_1",
-  item_id: "ORCH-001",
-  attempt: 1,
-  created_at: "2026-01-01T00:00:00.000Z",
-  created_by: "human:alice",
-  started_at: "2026-01-01T00:00:00.000Z",
-  ended_at: "2026-01-01T00:00:02.000Z",
-  correlation_id: null,
-  result: { exit_code: 3, containment: "namespaces" },
+  reason: "check_failed",
+  message: "the check true did not pass (exit code 1)",
+  why: { reason: "check_failed", says: "A check did not pass.", hint: "Look at its output." },
+  result: {
+    exit_code: 0,
+    containment: "namespaces",
+    output_bytes: 9,
+    files_total: 0,
+    patch: null,
+    files: [],
+    checks: [{ command: ["grep", "<b>it's</b>"], exit_code: 1, ended_by: "exited", duration_ms: 1_500, passed: false }],
+  },
   steps: [
-    { name: "prepare", fence: 1, started_at: "", ended_at: "", duration_ms: 1_500, output: {} },
-    { name: "agent", fence: 1, started_at: "", ended_at: null, duration_ms: null, output: null },
+    { name: "agent", fence: 1, started_at: AT(0), ended_at: AT(6), duration_ms: 6_000, output: {} },
+    { name: "verify", fence: 1, started_at: AT(6), ended_at: AT(8), duration_ms: 2_000, output: {} },
   ],
-  log: [line(1, "<img src=x onerror=alert(1)>")],
-};
+  log: [lineOf(1, "<img src=x onerror=alert(1)>")],
+});
+const GET = "GET /ops/runs/r_1";
 const RETRY = "POST /ops/runs/r_1/retry";
 const CANCEL = "POST /ops/runs/r_1/cancel";
+const RECEIPT = "GET /ops/runs/r_1/receipt";
+const HEAD = "POST /ops/evidence/head";
 
-test("a run says how it stands, why, its steps and its log", async () => {
-  network({ "GET /ops/runs/r_1": RUN });
+beforeEach(() => void playStream());
+
+test("a run in error says why in words, what to do next, and where it failed", async () => {
+  network({ [GET]: RUN });
   const { container } = shown(<RunDetail id="r_1" me={ALICE} />);
-  expect(await screen.findByText(/the agent ended with exit code 3/)).toBeTruthy();
-  for (const text of ["agent_failed", "prepare", "1.5 s", "under way", "namespaces", "<img src=x onerror=alert(1)>"]) {
-    expect(screen.getByText(text)).toBeTruthy();
+  const why = await screen.findByRole("region", { name: "Why" });
+  for (const text of ["A check did not pass.", "Look at its output.", "check_failed", RUN.message ?? ""]) {
+    expect(why.textContent).toContain(text);
   }
+  expect(screen.getByText("failed here").closest("li")?.textContent).toContain("verify");
+  expect(screen.getByText("<img src=x onerror=alert(1)>")).toBeTruthy();
   expect(container.querySelector("img")).toBeNull();
 });
 
-test("more lines come behind those that are there", async () => {
-  const asked = network({ "GET /ops/runs/r_1": RUN, "GET /ops/runs/r_1/log": [line(2, "the second")] });
+test("steps stand over the run's time, each as long as it took", async () => {
+  network({ [GET]: RUN });
+  const { container } = shown(<RunDetail id="r_1" me={ALICE} />);
+  await screen.findByRole("list", { name: "Steps" });
+  const bars = [...container.querySelectorAll<HTMLElement>(".runs-bar")];
+  expect(bars.map((bar) => [bar.style.left, bar.style.width])).toEqual([
+    ["0%", "75%"],
+    ["75%", "25%"],
+  ]);
+});
+
+test("a check says its command, its exit and its time, and leads to its output in the log", async () => {
+  const asked = network({
+    [GET]: RUN,
+    "GET /ops/runs/r_1/log/search": { id: "r_1", status: "complete", lines: [1], searched_to: 1 },
+  });
   shown(<RunDetail id="r_1" me={ALICE} />);
-  await userEvent.click(await screen.findByRole("button", { name: "Look for more lines" }));
-  expect(await screen.findByText("the second")).toBeTruthy();
-  expect(screen.getAllByRole("list", { name: "Log lines" })[0]?.children.length).toBe(2);
-  expect(asked.at(-1)?.path).toBe("/ops/runs/r_1/log");
+  const checks = await screen.findByRole("list", { name: "Checks" });
+  expect(checks.textContent).toContain("exit 1 · 1.5 s");
+  expect(checks.textContent).toContain("<b>it'\\''s</b>");
+  await userEvent.click(screen.getByRole("button", { name: "Output" }));
+  expect(await screen.findByText("1 of 1")).toBeTruthy();
+  expect(asked.some((each) => each.path.endsWith("/search"))).toBe(true);
+});
+
+test("a run leads to its approved record, its item and its repository", async () => {
+  network({ [GET]: RUN, "GET /ops/approved/a_1": { id: "a_1", terms: { repository: "https://example.org/code" } } });
+  shown(<RunDetail id="r_1" me={ALICE} />);
+  expect((await screen.findByRole("link", { name: "a_1" })).getAttribute("href")).toBe("/approved/a_1");
+  expect(screen.getByRole("link", { name: "ORCH-001" }).getAttribute("href")).toBe("/queue/ORCH-001");
+  const repository = await screen.findByRole("link", { name: /example.org/ });
+  expect(repository.getAttribute("href")).toBe("https://example.org/code");
+});
+
+test("an address that is none of the web is no link", async () => {
+  const hostile = "javascript:alert(1)";
+  network({ [GET]: RUN, "GET /ops/approved/a_1": { id: "a_1", terms: { repository: hostile } } });
+  shown(<RunDetail id="r_1" me={ALICE} />);
+  expect((await screen.findByText(hostile)).closest("a")).toBeNull();
+});
+
+test("a receipt is downloaded, and where the log is not signed yet an operator may sign it", async () => {
+  const saved = vi.spyOn(HTMLAnchorElement.prototype, "click").mockImplementation(() => undefined);
+  const answers: Record<string, unknown> = {
+    [GET]: RUN,
+    [RECEIPT]: problem(409, "entry_not_covered", "No signed head covers it yet."),
+    [HEAD]: { size: 9, status: "signed" },
+  };
+  const asked = network(answers);
+  shown(<RunDetail id="r_1" me={ALICE} />);
+  await userEvent.click(await screen.findByRole("button", { name: "Download the receipt" }));
+  expect((await screen.findByRole("alert")).textContent).toContain("No signed head covers it yet.");
+  await userEvent.click(screen.getByRole("button", { name: "Sign the head" }));
+  expect(screen.getByText("interlock evidence head")).toBeTruthy();
+  answers[RECEIPT] = { format: "interlock-run-receipt/v1" };
+  await userEvent.click(screen.getByRole("button", { name: "Sign the head" }));
+  await waitFor(() => expect(saved).toHaveBeenCalledTimes(1));
+  expect(asked.filter((each) => each.method === "POST").map((each) => each.path)).toEqual(["/ops/evidence/head"]);
 });
 
 test("a run in error can be done anew, and a refusal is told", async () => {
-  network({ "GET /ops/runs/r_1": RUN, [RETRY]: problem(409, "approval_expired", "The approval has expired.") });
+  network({ [GET]: RUN, [RETRY]: problem(409, "approval_expired", "The approval has expired.") });
   shown(<RunDetail id="r_1" me={ALICE} />);
   await userEvent.click(await screen.findByRole("button", { name: "Retry" }));
   expect(screen.getByText("interlock run retry r_1")).toBeTruthy();
@@ -60,7 +118,7 @@ test("a run in error can be done anew, and a refusal is told", async () => {
 });
 
 test("a run that is under way can be cancelled, with a reason", async () => {
-  const asked = network({ "GET /ops/runs/r_1": { ...RUN, status: "running" }, [CANCEL]: RUN });
+  const asked = network({ [GET]: { ...RUN, status: "running" }, [CANCEL]: RUN });
   shown(<RunDetail id="r_1" me={ALICE} />);
   await userEvent.click(await screen.findByRole("button", { name: "Cancel" }));
   await userEvent.keyboard("it's late");
@@ -70,15 +128,16 @@ test("a run that is under way can be cancelled, with a reason", async () => {
 });
 
 test.each(["done", "cancelled"] as const)("a run that is %s offers no verb", async (status) => {
-  network({ "GET /ops/runs/r_1": { ...RUN, status } });
+  network({ [GET]: { ...RUN, status } });
   shown(<RunDetail id="r_1" me={ALICE} />);
   await screen.findByText("ORCH-001");
   expect(screen.queryByRole("button", { name: /Retry|Cancel/ })).toBeNull();
 });
 
 test("who may only look is offered no verb", async () => {
-  network({ "GET /ops/runs/r_1": RUN });
+  network({ [GET]: RUN, [RECEIPT]: problem(409, "entry_not_covered", "No signed head covers it yet.") });
   shown(<RunDetail id="r_1" me={{ ...ALICE, role: "actions" }} />);
-  await screen.findByText("ORCH-001");
-  expect(screen.queryByRole("button", { name: "Retry" })).toBeNull();
+  await userEvent.click(await screen.findByRole("button", { name: "Download the receipt" }));
+  await screen.findByRole("alert");
+  expect(screen.queryByRole("button", { name: /Retry|Sign the head/ })).toBeNull();
 });

@@ -1,58 +1,123 @@
-import { useState } from "react";
-import { client } from "../../api/client";
+import { type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
 import { Failure } from "../../parts/Failure";
-import type { Line, RunInFull } from "../../types";
+import { useKeys } from "../../parts/useKeys";
+import type { RunInFull } from "../../types";
+import { LogBar } from "./LogBar";
+import { LogRow } from "./LogRow";
+import { useLines } from "./useLines";
+import { hitFrom, useLogSearch } from "./useLogSearch";
+import { useLogView } from "./useLogView";
 
-const PAGE = 1_000;
+export interface LogHandle {
+  /** Look for a text and go to its first line. */
+  find: (text: string) => void;
+}
 
-function LogLines({ lines }: { lines: readonly Line[] }) {
+function Nothing({ run }: { run: RunInFull }) {
+  if (!run.archived_at) return <p className="hint">It has said nothing yet.</p>;
   return (
-    <ol className="log" aria-label="Log lines" tabIndex={0}>
-      {lines.map((line) => (
-        <li key={line.line} data-level={line.level} data-source={line.source}>
-          <span className="number">{line.line}</span>
-          <time dateTime={line.ts} title={line.ts}>
-            {line.ts.slice(11, 19)}
-          </time>
-          <span>{line.msg}</span>
-        </li>
-      ))}
-    </ol>
+    <p className="hint">
+      Its log is in the archive of the workspace, under {run.id}.json; result and proofs stay here.
+    </p>
   );
 }
 
-/** The lines that came with the run, and more where there are more. */
-export function RunLog({ run }: { run: RunInFull }) {
-  const [more, setMore] = useState<Line[]>([]);
-  const [failure, setFailure] = useState<unknown>();
-  const [ended, setEnded] = useState(false);
-  const newest = run.log.at(-1)?.line ?? 0;
-  const lines = [...run.log, ...more.filter((line) => line.line > newest)];
+/** A run's log, however long: only what is in view is on the page, and only that is asked for. */
+export function RunLog({ run, handle }: { run: RunInFull; handle?: Ref<LogHandle> }) {
+  const box = useRef<HTMLDivElement>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const [text, setText] = useState("");
+  const [chosen, setChosen] = useState<number>();
+  const [jumps, setJumps] = useState(false);
+  const [range, setRange] = useState({ first: 0, last: 0 });
+  const lines = useLines(run, range.first, range.last);
+  const view = useLogView(box, lines.total);
+  const search = useLogSearch(run.id, text.trim(), lines.total);
 
-  async function fetchMore() {
-    setFailure(undefined);
-    try {
-      const { data, error } = await client.GET("/ops/runs/{run_id}/log", {
-        params: { path: { run_id: run.id }, query: { after: lines.at(-1)?.line ?? 0, limit: PAGE } },
-      });
-      if (error) setFailure(error);
-      setMore((before) => [...before, ...(data ?? [])]);
-      setEnded(data?.length === 0);
-    } catch (unreached) {
-      setFailure(unreached);
-    }
+  const items = view.rows.getVirtualItems();
+  const first = view.base + (items[0]?.index ?? -1) + 1;
+  const last = view.base + (items.at(-1)?.index ?? -1) + 1;
+  if (first !== range.first || last !== range.last) setRange({ first, last });
+
+  function choose(line: number | undefined) {
+    if (line === undefined) return;
+    setChosen(line);
+    view.goTo(line);
   }
-
+  function step(back: boolean) {
+    if (search.lines.length === 0 && search.busy) setJumps(true); // as soon as there is one
+    else choose(hitFrom(search.lines, chosen ?? (back ? Number.POSITIVE_INFINITY : first), back));
+  }
+  useEffect(() => {
+    if (!jumps || !search.lines.length) return;
+    setJumps(false);
+    choose(search.lines[0]);
+  });
+  const look = (wanted: string, jump: boolean) => {
+    setText(wanted);
+    setChosen(undefined);
+    setJumps(jump);
+  };
+  useImperativeHandle(handle, () => ({
+    find: (wanted) => {
+      look(wanted, true);
+      box.current?.scrollIntoView({ block: "center" });
+    },
+  }));
+  const stepBack = () => step(true);
+  useKeys({
+    "/": () => field.current?.focus(),
+    n: () => step(false),
+    N: stepBack,
+    f: () => view.follow(),
+  });
+  if (lines.total === 0) return <Nothing run={run} />;
+  const live = run.status === "running" || run.status === "pending";
   return (
-    <>
-      {lines.length ? <LogLines lines={lines} /> : <p className="hint">It has said nothing yet.</p>}
-      {failure ? <Failure of={failure} /> : null}
-      <div className="buttons">
-        <button type="button" onClick={() => void fetchMore()}>
-          Look for more lines
-        </button>
-        {ended ? <span className="hint">These are all.</span> : null}
+    <div className="runs-log">
+      <LogBar
+        field={field}
+        text={text}
+        onText={(wanted) => look(wanted, false)}
+        search={search}
+        at={chosen}
+        onStep={step}
+        total={lines.total}
+        onLine={choose}
+        following={view.following}
+        onFollow={(on) => (on ? view.follow() : view.goTo(first))}
+        live={live}
+      />
+      {lines.failure ? <Failure of={lines.failure} again={lines.again} /> : null}
+      <div
+        ref={box}
+        className="runs-lines"
+        role="group"
+        tabIndex={0}
+        aria-label="Log"
+        onScroll={view.scrolled}
+        data-live={live || undefined}
+      >
+        <div role="list" aria-label="Log lines" className="runs-all" style={{ height: view.rows.getTotalSize() }}>
+          {items.map((item) => {
+            const number = view.base + item.index + 1;
+            return (
+              <LogRow
+                key={number}
+                number={number}
+                line={lines.line(number)}
+                top={item.start}
+                total={lines.total}
+                wanted={text.trim()}
+                chosen={number === chosen}
+              />
+            );
+          })}
+        </div>
       </div>
-    </>
+      <p className="hint keys">
+        <kbd>/</kbd> searches, <kbd>n</kbd> <kbd>N</kbd> step through what is found, <kbd>f</kbd> follows.
+      </p>
+    </div>
   );
 }

@@ -1,5 +1,5 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { useRenewal } from "../../parts/useRenewal";
 import { Verb } from "../../parts/Verb";
 import { shellWords } from "../../parts/words";
 import type { Me, RunInFull } from "../../types";
@@ -8,14 +8,14 @@ import { useCancelRun, useRetryRun } from "../../useOpsService";
 /** What an operator may do with a run as it stands; nothing else is offered. */
 export function RunVerbs({ run, me }: { run: RunInFull; me: Me }) {
   const [open, setOpen] = useState(false);
-  const queries = useQueryClient();
+  const renew = useRenewal("/ops/runs");
   const cancel = useCancelRun();
   const retry = useRetryRun();
   const params = { path: { run_id: run.id } };
   const done = {
     onSuccess: () => {
       setOpen(false);
-      void queries.invalidateQueries({ predicate: ({ queryKey }) => String(queryKey[1]).startsWith("/ops/runs") });
+      renew();
     },
   };
   if (me.role === "actions") return null;

@@ -1,12 +1,15 @@
-import { useSearch } from "wouter";
-import { chosenOf, Filters } from "../../parts/Filters";
+import "./runs.css";
+import { Link, useSearch } from "wouter";
 import { Empty } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
+import { chosenOf, Filters } from "../../parts/Filters";
 import { ListAndDetail } from "../../parts/ListAndDetail";
+import { Older } from "../../parts/Older";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
-import type { Me, Run } from "../../types";
-import { useRuns } from "../../useOpsService";
+import type { Run } from "../../types";
+import { useRunPages } from "../../useOpsService";
+import type { ViewProps } from "../../views";
 import { RunDetail } from "./RunDetail";
 
 const STATES = ["all", "pending", "running", "done", "error", "cancelled"] as const satisfies readonly (
@@ -14,13 +17,8 @@ const STATES = ["all", "pending", "running", "done", "error", "cancelled"] as co
   | Run["status"]
 )[];
 
-/** Runs, newest first, and what became of each. */
-export default function RunsView({ id, me }: { id: string | undefined; me: Me }) {
-  const search = useSearch();
-  const state = chosenOf(STATES, search);
-  const runs = useRuns(state === "all" ? undefined : state);
-  const where = state === "all" ? "" : `?status=${state}`;
-  const rows = (runs.data ?? []).map((run) => ({
+function rowOf(run: Run, where: string) {
+  return {
     id: run.id,
     href: `/runs/${run.id}${where}`,
     title: (
@@ -33,17 +31,53 @@ export default function RunsView({ id, me }: { id: string | undefined; me: Me })
         {run.message ?? `by ${run.created_by}`} · <RelativeTime at={run.created_at} />
       </>
     ),
-  }));
+  };
+}
+
+function NoRuns({ state, ofOne }: { state: string; ofOne: boolean }) {
+  if (ofOne) return <Empty title="No run of this record">Start one where it is approved.</Empty>;
+  return (
+    <Empty title={state === "all" ? "Nothing has run yet" : `No run is ${state}`}>
+      A run is made from an <Link href="/approved">approved record</Link>: <code>interlock run create a_…</code>
+    </Empty>
+  );
+}
+
+/** Runs, newest first, and what became of each. */
+export default function RunsView({ id, me }: ViewProps) {
+  const search = useSearch();
+  const state = chosenOf(STATES, search);
+  const approved = new URLSearchParams(search).get("approved") ?? undefined;
+  const runs = useRunPages({
+    ...(state === "all" ? {} : { status: state }),
+    ...(approved ? { approved_id: approved } : {}),
+  });
+  const asked = new URLSearchParams([
+    ...(state === "all" ? [] : [["status", state]]),
+    ...(approved ? [["approved", approved]] : []),
+  ]).toString();
+  const where = asked ? `?${asked}` : "";
+  const more = () => {
+    if (runs.hasNextPage && !runs.isFetchingNextPage) void runs.fetchNextPage();
+  };
   return (
     <ListAndDetail
       label="Runs"
-      rows={rows}
+      rows={(runs.data?.pages.flat() ?? []).map((run) => rowOf(run, where))}
       selected={id}
       back={`/runs${where}`}
+      onEnd={more}
+      foot={<Older more={runs.hasNextPage} busy={runs.isFetchingNextPage} onMore={more} />}
       head={
         <>
           <h1>Runs</h1>
-          <Filters label="Runs by status" base="/runs" words={STATES} chosen={state} />
+          {approved ? (
+            <p className="small">
+              of <Link href={`/approved/${approved}`}>{approved}</Link> · <Link href="/runs">all runs</Link>
+            </p>
+          ) : (
+            <Filters label="Runs by status" base="/runs" words={STATES} chosen={state} />
+          )}
           {runs.error ? <Failure of={runs.error} again={() => void runs.refetch()} /> : null}
         </>
       }
@@ -51,9 +85,7 @@ export default function RunsView({ id, me }: { id: string | undefined; me: Me })
         runs.isPending ? (
           <p className="waiting">…</p>
         ) : runs.error ? null : (
-          <Empty title={state === "all" ? "Nothing has run yet" : `No run is ${state}`}>
-            A run is made from an approved record: <code>interlock run create a_…</code>
-          </Empty>
+          <NoRuns state={state} ofOne={approved !== undefined} />
         )
       }
     >

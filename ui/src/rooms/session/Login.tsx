@@ -46,8 +46,13 @@ export function Login({ onDone }: { onDone: () => void }) {
         </button>
         <details>
           <summary>I have no token</summary>
-          <p>On the server, in the workspace:</p>
+          <p>A token is made on the server, in the folder of the workspace, and shown once:</p>
           <Command line="interlock token create --name me --kind human --role admin" />
+          <p className="small">
+            <code>admin</code> writes drafts and decides, <code>operator</code> runs what is approved,{" "}
+            <code>actions</code> reads. Approving takes a human's token. Whoever administers the workspace can make one
+            for you; <code>interlock token list</code> shows which there are, never what they are.
+          </p>
         </details>
       </form>
     </div>

@@ -1,0 +1,171 @@
+/** What is typed into the fields of a draft, and what is sent of it. */
+import { shellWords } from "../../parts/words";
+import type { DraftInFull, Limits, Problem, Work, WorkBody } from "../../types";
+import { readCommand } from "./shell";
+
+export const LIMIT_NAMES = [
+  "wall_clock_seconds",
+  "check_seconds",
+  "output_bytes",
+  "disk_bytes",
+  "patch_bytes",
+] as const satisfies readonly (keyof Limits)[];
+export type LimitName = (typeof LIMIT_NAMES)[number];
+
+export interface Fields {
+  prompt: string;
+  content: string;
+  context: string;
+  repository: string;
+  base: string;
+  command: string;
+  /** One command a line. */
+  checks: string;
+  environment: string;
+  network: boolean;
+  limits: Readonly<Record<LimitName, string>>;
+}
+export type Errors = Readonly<Record<string, string>>;
+
+const NO_LIMITS = { wall_clock_seconds: "", check_seconds: "", output_bytes: "", disk_bytes: "", patch_bytes: "" };
+export const EMPTY: Fields = {
+  prompt: "",
+  content: "",
+  context: "",
+  repository: "",
+  base: "",
+  command: "",
+  checks: "",
+  environment: "",
+  network: true,
+  limits: NO_LIMITS,
+};
+
+/** Write a draft into the fields; what its work leaves open stays open. */
+export function fieldsOf(draft: DraftInFull): Fields {
+  const { work, context } = draft;
+  const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, `${work.limits[name]}`]));
+  return {
+    prompt: draft.prompt,
+    content: draft.content ?? "",
+    context: typeof context === "string" ? context : asJson(context),
+    repository: work.repository ?? "",
+    base: work.base_ref ?? "",
+    command: work.command ? shellWords(work.command) : "",
+    checks: work.checks.map((check) => oneLine(check)).join("\n"),
+    environment: work.environment.join(" "),
+    network: work.network,
+    limits: { ...NO_LIMITS, ...limits },
+  };
+}
+
+function asJson(context: Readonly<Record<string, unknown>>): string {
+  return Object.keys(context).length ? JSON.stringify(context, null, 2) : "";
+}
+
+function oneLine(command: readonly string[]): string {
+  return command.some((word) => word.includes("\n")) ? JSON.stringify(command) : shellWords(command);
+}
+
+/** Read the context: a JSON object as it is, every other text under the name `text`. */
+export function readContext(text: string): Record<string, unknown> | undefined {
+  if (!text.trim()) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  } catch {
+    // a text, then
+  }
+  return { text };
+}
+
+function lines(text: string): string[] {
+  return text.split("\n").filter((line) => line.trim());
+}
+
+/** Say what is wrong before anything is sent; the server looks again. */
+export function problemsOf(fields: Fields): Errors {
+  const found: Record<string, string> = {};
+  if (!fields.prompt.trim()) found.prompt = "A draft needs a prompt.";
+  const command = fields.command.trim() ? readCommand(fields.command) : undefined;
+  if (command && "problem" in command) found.command = command.problem;
+  for (const line of lines(fields.checks)) {
+    const check = readCommand(line);
+    if ("problem" in check) found.checks = `${line.slice(0, 40)}: ${check.problem}`;
+  }
+  for (const name of LIMIT_NAMES) {
+    const limit = fields.limits[name].trim();
+    if (limit && !/^[1-9]\d{0,15}$/.test(limit)) found[name] = "A whole number above 0.";
+  }
+  return found;
+}
+
+function wordsOf(line: string): string[] {
+  const split = readCommand(line);
+  return "words" in split ? split.words : [];
+}
+
+export function limitsOf(fields: Fields): Record<string, number> {
+  const given = LIMIT_NAMES.filter((name) => fields.limits[name].trim());
+  return Object.fromEntries(given.map((name) => [name, Number(fields.limits[name])]));
+}
+
+/** What is sent as work: words are sent as they were shown, so that nobody splits them again. */
+export function workOf(fields: Fields): Required<WorkBody> {
+  return {
+    command: fields.command.trim() ? wordsOf(fields.command) : null,
+    repository: fields.repository.trim() || null,
+    base: fields.base.trim() || null,
+    checks: lines(fields.checks).map(wordsOf),
+    environment: fields.environment.split(/[\s,]+/).filter(Boolean),
+    network: fields.network,
+    limits: limitsOf(fields),
+  };
+}
+
+/** What will hold, as the server fills in what is left open: all of the default agent, or nothing of it. */
+export function willHold(fields: Fields, defaults: Work): Record<string, unknown> {
+  const own = workOf(fields);
+  const open = own.command === null;
+  return {
+    command: own.command ?? defaults.command,
+    repository: own.repository ?? (open ? defaults.repository : null),
+    base: own.base ?? (open && defaults.base_ref ? defaults.base_ref : "HEAD, as it is when the draft is made"),
+    checks: own.checks.length || !open ? own.checks : defaults.checks,
+    environment: own.environment.length || !open ? own.environment : defaults.environment,
+    network: own.network,
+    limits: { ...defaults.limits, ...own.limits },
+  };
+}
+
+/** The server's own words, by the field that they are about. */
+export function errorsIn(problem: Problem): Errors {
+  const found: Record<string, string> = {};
+  for (const error of problem.errors ?? []) {
+    const place = Array.isArray(error.loc) ? error.loc.map(String) : [];
+    const name = place.find((part) => !["body", "work", "limits"].includes(part));
+    if (name) found[name] = typeof error.msg === "string" ? error.msg : "This is not valid.";
+  }
+  return found;
+}
+
+const MOST_TYPED = 300;
+
+/** The words of the command line that say the same; long texts would stand in files. */
+export function optionsOf(fields: Fields): string[] {
+  const work = workOf(fields);
+  const context = readContext(fields.context);
+  const fits = fields.prompt.length <= MOST_TYPED && !fields.prompt.includes("\n");
+  return [
+    ...(fits ? ["--prompt", fields.prompt] : ["--prompt-file", "prompt.txt"]),
+    ...(fields.content ? ["--content", fields.content.length <= MOST_TYPED ? fields.content : "…"] : []),
+    ...(context ? ["--context", JSON.stringify(context)] : []),
+    ...(work.repository ? ["--repo", work.repository] : []),
+    ...(work.base ? ["--base", work.base] : []),
+    ...(Array.isArray(work.command) ? ["--command", shellWords(work.command)] : []),
+    ...work.checks.flatMap((check) => ["--check", typeof check === "string" ? check : shellWords(check)]),
+    ...work.environment.flatMap((name) => ["--env", name]),
+    ...(work.network ? [] : ["--no-network"]),
+    ...Object.entries(work.limits).flatMap(([name, limit]) => ["--limit", `${name}=${limit}`]),
+  ];
+}
