@@ -49,7 +49,7 @@ def measure(grounds: Grounds) -> Iterator[Row]:
     with closing(workspace(root)) as house:
         _fill(house, root, _RUNS_QUICK if grounds.quick else _RUNS)
     token = secrets.token_urlsafe(24)
-    with _ours(root, token) as ours, _bare(root) as bare:
+    with ours_served(root, token) as ours, _bare(root) as bare:
         for name, path, body, rows in (
             ("GET /ops/runs", f"?limit={_PAGE}", None, _PAGE),
             ("POST /ops/drafts", "", b'{"prompt":"sweep the part"}', 1),
@@ -162,7 +162,8 @@ def _fill(house: Interlock, root: Path, runs: int) -> None:
 
 
 @contextmanager
-def _ours(root: Path, token: str) -> Generator[int]:
+def ours_served(root: Path, token: str) -> Generator[int]:
+    """Serve a workspace to whoever shows this token, without a worker; gives the port."""
     limits = {"INTERLOCK_ACCESS_REQUESTS_PER_MINUTE": "100000000", "INTERLOCK_ACCESS_BURST": "100000000"}
     words = [sys.executable, "-m", "interlock.cli.main", "--workspace", str(root), "serve", "--api-only", "--port", "0"]
     with _started(words, {**os.environ, **limits, "ORCH_TOKEN": token}, root.with_name("serve.log")) as (port, _):

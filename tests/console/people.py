@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from interlock.web.pages import ASSETS
 from tests.cli.door import CHECKOUT
+from tests.conftest import until
 
 DESK: Final[Mapping[str, Any]] = {"viewport": {"width": 1280, "height": 860}}
 PHONE: Final[Mapping[str, Any]] = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
@@ -49,11 +50,24 @@ class Person:
     context: BrowserContext
     page: Page
     address: str
+    asking: list[Request] = field(default_factory=list["Request"])
+    """What the page has asked for and has no answer to."""
     complaints: list[str] = field(default_factory=list[str])
     """What the page's console reported, what the policy refused, and errors that nobody caught."""
 
     def goto(self, path: str) -> None:
         self.page.goto(self.address + path)
+
+    def settle(self) -> None:
+        """Wait until the screen is there and nothing is asked for any more; the stream of events goes on."""
+        expect(self.page.get_by_role("main").get_by_role("heading").first).to_be_visible()
+        for _ in range(2):  # an answer may lead to one more question
+            self.page.wait_for_timeout(60)
+            until(self._is_quiet, 20)
+
+    def _is_quiet(self) -> bool:
+        self.page.wait_for_timeout(20)
+        return not self.asking
 
     def log_in(self, token: str, path: str = "/") -> None:
         """Trade a token for a session; leads to the page that was asked for."""
@@ -90,6 +104,17 @@ def person(browser: Browser, address: str, **how: Any) -> Generator[Person]:  # 
         if message.type == "error" and not _is_refusal(message):
             made.complaints.append(message.text)
 
+    def asked(request: Request) -> None:
+        if request.resource_type != "eventsource":
+            made.asking.append(request)
+
+    def answered(request: Request) -> None:
+        if request in made.asking:
+            made.asking.remove(request)
+
+    context.on("request", asked)
+    context.on("requestfinished", answered)
+    context.on("requestfailed", answered)
     context.on("console", heard)
     context.on("weberror", lambda error: made.complaints.append(str(error.error)))
     yield made
