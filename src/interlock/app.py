@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from interlock.evidence.models import Cosignature, SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
+    from interlock.inbox.ports import Desk as InboxDesk
+    from interlock.inbox.ports import PanicRow
+    from interlock.inbox.service import Inbox
     from interlock.kernel.once import Noted, Once
     from interlock.loops.ports import Desk as LoopDesk
     from interlock.loops.service import Loops
@@ -52,10 +55,11 @@ if TYPE_CHECKING:
     from interlock.providers.models import ProviderType
     from interlock.providers.ports import Adapter
     from interlock.providers.service import Providers
+    from interlock.queue.bulks import Bulks
     from interlock.queue.markdown_journal import Journal
     from interlock.queue.markdown_service import MarkdownQueue
     from interlock.runs.repositories import Mirrors
-    from interlock.runs.results import Results
+    from interlock.runs.results import Receipts, Results
     from interlock.storage.database import Database, Transaction
     from interlock.storage.evidence import StoredLog
     from interlock.storage.queue import StoredItems
@@ -254,6 +258,35 @@ class Interlock:
         )
 
     @cached_property
+    def inbox(self) -> Inbox:
+        """What waits for a person, in every room."""
+        from interlock.inbox.fleet import lost, troubled
+        from interlock.inbox.service import Inbox
+
+        return Inbox(
+            look=self._inbox_look,
+            panic=self._panicked,
+            lost=lambda: lost(self.queue_look),
+            loops=lambda: troubled(self.loops),
+            run_seconds=lambda: self.settings.alerts.run_seconds,
+        )
+
+    def inbox_shown(self, actor: Actor, *, most: int) -> JsonObject:
+        """Return that as it is shown to a caller on this machine."""
+        from interlock.access.local import local_role
+        from interlock.inbox.models import Looker
+        from interlock.inbox.shown import show_inbox
+
+        human = actor.principal.kind is PrincipalKind.HUMAN
+        return show_inbox(self.inbox.list(most=most), Looker(local_role(actor.principal).value, human))
+
+    def _panicked(self) -> PanicRow | None:
+        from interlock.inbox.ports import PanicRow
+
+        panic = self.access.panic()
+        return None if panic is None else PanicRow(panic.by, panic.reason, panic.since_ms)
+
+    @cached_property
     def delivery(self) -> Delivery:
         """Pipelines, deployments, and the files of seed 3 that follow them."""
         from interlock.delivery import Delivery
@@ -323,6 +356,14 @@ class Interlock:
         with self.database.write(actor, calming=None) as transaction:
             yield self._queue(transaction)
 
+    @cached_property
+    def bulks(self) -> Bulks:
+        """Verbs for many items, carried out in this process."""
+        from interlock.kernel.clock import system_clock
+        from interlock.queue.bulks import Bulks
+
+        return Bulks(open=self.queue, look=self.queue_look, new_ulid=self.new_ulid, clock=system_clock)
+
     @contextmanager
     def queue_look(self) -> Generator[Queue]:
         """Open the queue for reading."""
@@ -367,6 +408,8 @@ class Interlock:
 
     def close(self) -> None:
         """Close the database, and those beside it."""
+        if "bulks" in self.__dict__:
+            self.bulks.close()
         if "access" in self.__dict__:
             self.access.settle()
         self.database.close()
@@ -530,6 +573,13 @@ class Interlock:
         from interlock.runs.results import Results
 
         return Results(runs=self.runs, look=self._approval_look, mirrors=self._mirrors, thawed=self._thawed)
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        """What outsiders get to check how runs ended."""
+        from interlock.runs.results import Receipts
+
+        return Receipts(runs=self.runs, look=self._approval_look, log=self.event_log, evidence=lambda: self.evidence)
 
     @property
     def evidence_folder(self) -> Path:
@@ -714,6 +764,14 @@ class Interlock:
     def _alert_look(self) -> Generator[AlertDesk]:
         with self.database.read() as transaction:
             yield _alerts(transaction)
+
+    @contextmanager
+    def _inbox_look(self) -> Generator[InboxDesk]:
+        from interlock.inbox.ports import Desk as InboxDesk
+        from interlock.storage.inbox import StoredWaiting
+
+        with self.database.read() as transaction:
+            yield InboxDesk(StoredWaiting(transaction), transaction.now)
 
     @contextmanager
     def _provider_log(self, actor: Actor) -> Generator[Emit]:

@@ -128,6 +128,8 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 9325
+    names: tuple[str, ...] = ()
+    """Under which names clients reach MCP, besides this machine's own."""
     ops: bool = True
     """Whether `/ops/*` answers; else it is switched off (501) and everything else goes on."""
 

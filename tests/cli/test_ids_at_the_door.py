@@ -11,6 +11,7 @@ from tests.cli.lived import Lived
 TAKES: dict[tuple[str, ...], str] = {
     ("draft", "show"): "d",
     ("draft", "edit"): "d",
+    ("draft", "diff"): "d",
     ("draft", "approve"): "d",
     ("draft", "reject"): "d",
     ("draft", "erase"): "d",
@@ -21,6 +22,7 @@ TAKES: dict[tuple[str, ...], str] = {
     ("run", "show"): "r",
     ("run", "log"): "r",
     ("run", "diff"): "r",
+    ("run", "receipt"): "r",
     ("run", "apply"): "r",
     ("run", "cancel"): "r",
     ("run", "retry"): "r",
@@ -54,6 +56,7 @@ TAKES: dict[tuple[str, ...], str] = {
     ("queue", "snooze"): "ORCH",
 }
 MORE: dict[tuple[str, ...], list[str]] = {
+    ("run", "receipt"): ["--out", "receipt.json"],
     ("draft", "edit"): ["--prompt", "taken over"],
     ("deployment", "rollback"): ["--reason", "taken over"],
     **{(room, "erase"): ["--reason", "asked for"] for room in ("draft", "approved")},

@@ -313,6 +313,7 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
         "queue snooze": ["--for", "1h"],
         "queue pause": ["--reason", "x"],
         "draft erase": ["--reason", "x"],
+        "run receipt": ["--out", "x"],
         "approved erase": ["--reason", "x"],
         "deployment create": ["workspace-reports", "--environment", "staging", "--version", "1.0"],
         "deployment rollback": ["--reason", "x"],
@@ -325,7 +326,12 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
     }
     before = files(tmp_path)
     for words, command in commands().items():
-        needs_none = {("evidence", "check"), ("evidence", "check-consistency"), ("evidence", "report")}
+        needs_none = {
+            ("evidence", "check"),
+            ("evidence", "check-receipt"),
+            ("evidence", "check-consistency"),
+            ("evidence", "report"),
+        }
         if words in {("init",), ("queue", "health"), *needs_none}:
             continue  # `health` has an exit code of its own for what it could not check
         arguments = [given[p.name] for p in command.params if p.required and p.name in given]

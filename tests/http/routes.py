@@ -16,6 +16,7 @@ _IDS = {
     "run_id": f"r_{NOBODY}",
     "token_id": f"t_{NOBODY}",
     "item_id": f"q_{NOBODY}",
+    "bulk_id": f"qb_{NOBODY}",
     "loop_id": "nobody",
     "alert_id": f"al_{NOBODY}",
     "silence_id": f"si_{NOBODY}",

@@ -17,7 +17,7 @@ from interlock.access.service import Access
 from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Work
 from interlock.approval.service import Approval
 from interlock.approval.shown import show_approved, show_draft
-from interlock.evidence.api import _shown as show_head  # pyright: ignore[reportPrivateUsage]
+from interlock.evidence.answers import show_signed as show_head  # pyright: ignore[reportPrivateUsage]
 from interlock.evidence.content import Text
 from interlock.evidence.ledger import read_leaf
 from interlock.evidence.models import SignedHead

@@ -10,16 +10,40 @@ from pathlib import Path
 from interlock.kernel.events import Event
 
 KINDS = Path(__file__).resolve().parents[2] / "ui" / "src" / "api" / "kinds.ts"
-SHOWN = ("draft.", "run.", "pipeline.", "panic.", "content.")
+SHOWN = (
+    "draft.",
+    "approval.",
+    "run.",
+    "pipeline.",
+    "panic.",
+    "content.",
+    "token.",
+    "session.",
+    "access.",
+    "key.",
+    "item.",
+    "queue.",
+    "concurrency.",
+    "bulk.",
+    "deployment.",
+    "loop.",
+    "alert.",
+    "sink.",
+    "provider.",
+)
 """The families of events that change what a screen shows."""
 ROOMS = (
     "access.events",
     "approval.events",
     "runs.events",
+    "queue.events",
     "pipelines.events",
     "pipelines.healing_events",
     "evidence.events",
     "evidence.content",
+    "loops.events",
+    "alerts.events",
+    "providers.events",
 )
 
 

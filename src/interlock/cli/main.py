@@ -27,6 +27,7 @@ class Door(NamedTuple):
 
 DOORS = {
     "init": Door("interlock.cli.init", "door", "make a workspace in a folder"),
+    "inbox": Door("interlock.inbox.cli", "door", "what waits for a person, the dearest wait first"),
     "plan": Door("interlock.approval.cli", "plan_door", "show or write the plan"),
     "draft": Door("interlock.approval.cli", "draft_door", "propose work, review it, approve or reject it"),
     "approved": Door("interlock.approval.cli", "approved_door", "what may run, byte for byte; revoke it"),
@@ -44,6 +45,7 @@ DOORS = {
     "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
     "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
     "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
+    "mcp": Door("interlock.mcp.cli", "door", "let agents and editors read and run what was approved; never drafts"),
     "evidence": Door("interlock.workspace.cli", "evidence_door", "verify, sign, prove and export what happened"),
     "windows": Door("interlock.workspace.cli", "door", "hold the files against the database, or write them anew"),
 }
@@ -101,6 +103,7 @@ _FLAGS = {
     "--api-only",
     "--no-ops",
     "--network",
+    "--http",
     "--no-network",
     "--replace-entry-points",
     "--yes",

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from interlock import __version__
 from interlock.access import api as access
 from interlock.alerts import api as alerts
 from interlock.approval import api as approval
 from interlock.evidence import api as evidence
-from interlock.http import document, live, status
+from interlock.http import document, live, run_logs, status
 from interlock.http.gate import Access, Gate, Throttle
 from interlock.http.live import Log, Tail
+from interlock.http.mcp_changes import TailChanges
 from interlock.http.problems import install, problem
+from interlock.inbox import api as inbox
 from interlock.kernel.ids import UlidSource
 from interlock.loops import api as loops
+from interlock.mcp.mounted import PATH as MCP
+from interlock.mcp.mounted import Mounted
 from interlock.pipelines import api as pipelines
 from interlock.providers import api as providers
 from interlock.queue import api as queue
@@ -28,7 +33,22 @@ from interlock.web.pages import Console
 
 _OPS = "/ops"
 DOORS = tuple(
-    each.door for each in (status, access, approval, providers, runs, queue, pipelines, loops, alerts, evidence, live)
+    each.door
+    for each in (
+        status,
+        inbox,
+        access,
+        approval,
+        providers,
+        runs,
+        queue,
+        pipelines,
+        loops,
+        alerts,
+        evidence,
+        live,
+        run_logs,
+    )
 )
 """What is behind the gate: each of their routes says which role it needs."""
 ABOUT = """\
@@ -47,6 +67,8 @@ class Parts:
     throttle: Throttle
     log: Log
     wrote: Callable[[], None]
+    names: Sequence[str] = ()
+    """Under which names MCP is called besides this machine's own."""
     ops: bool = True
     """Whether `/ops/*` answers; else it is switched off (501) and everything else goes on."""
 
@@ -59,7 +81,9 @@ def create_application(parts: Parts) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         tail = Tail(parts.log)
         app.state.tail = tail
-        async with tail.running():
+        app.state.watched = run_logs.Watched()
+        app.state.mcp = mcp = Mounted(TailChanges(tail), parts.names)
+        async with tail.running(), mcp.running():
             yield
 
     app = FastAPI(
@@ -76,6 +100,7 @@ def create_application(parts: Parts) -> FastAPI:
     install(app)
     for door in (status.open_door, *DOORS):
         app.router.routes.extend(door.routes)  # included, each router would be asked twice
+    app.router.routes.insert(0, Route(MCP, _Mcp()))  # first: an agent that follows a run asks all day
     app.add_middleware(_Switch, ops=parts.ops)
     app.add_middleware(
         Gate,
@@ -90,15 +115,22 @@ def create_application(parts: Parts) -> FastAPI:
     return app
 
 
+class _Mcp:
+    """Hands over to MCP, which begins with the server and not with the application."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
+        await scope["app"].state.mcp(scope, receive, send)
+
+
 class _Switch:
-    """Answers 501 on `/ops/*` while that is switched off; the data stays where it is."""
+    """Answers 501 on `/ops/*` and `/mcp` while that is switched off; the data stays where it is."""
 
     def __init__(self, app: Any, *, ops: bool) -> None:  # noqa: ANN401 - any ASGI application
         self._app, self._ops = app, ops
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
         path = scope.get("path", "")
-        if not self._ops and scope["type"] == "http" and (path == _OPS or path.startswith(f"{_OPS}/")):
+        if not self._ops and scope["type"] == "http" and (path in {_OPS, MCP} or path.startswith(f"{_OPS}/")):
             answer = problem(
                 501, "switched_off", "the OPS routes are switched off", correlation_id=scope["state"]["correlation_id"]
             )

@@ -82,6 +82,10 @@ class Server(uvicorn.Server):
         self._listening = listening(serving.host, serving.port)
         self.failed = False
 
+    def stands_beside(self, threads: Sequence[threading.Thread]) -> None:
+        """Let the application say what works beside it."""
+        self._app.state.beside = tuple(threads)
+
     def serve_until_stopped(self) -> None:
         """Serve."""
         self.run(sockets=[self._listening])
@@ -109,6 +113,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: Any = None) -> None:  # noqa: ANN401 - uvicorn's own
         """Stop: who follows events is let go at once, every other request is finished."""
         self._app.state.tail.end()
+        self._app.state.watched.end()
+        self._app.state.mcp.end()
         await super().shutdown(sockets)
 
 
@@ -134,7 +140,11 @@ def listening(host: str, port: int) -> socket.socket:
 
 def serve(server: Server, workers: Sequence[Worker], follower: Follower) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, leases given back, windows brought up to date."""
-    threads = [threading.Thread(target=_carefully, args=(worker, server), name="worker") for worker in workers]
+    threads = [
+        threading.Thread(target=_carefully, args=(worker, server), name=type(worker).__name__.lower())
+        for worker in workers
+    ]
+    server.stands_beside(threads)
     for thread in threads:
         thread.start()
     try:

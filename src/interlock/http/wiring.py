@@ -26,14 +26,19 @@ def plugged(house: Any, *, ops: bool = True) -> tuple[FastAPI, Follower]:  # noq
         for sentence in house.catch_up(actor):
             _LOG.warning("%s", sentence)
 
+    def last() -> None:
+        house.bulks.close()  # before its database is closed
+        house.access.settle()
+
     house.access.environment()  # a token that can be guessed is refused before anything listens
-    follower = Follower(catch_up, last=house.access.settle)
+    follower = Follower(catch_up, last=last)
     parts = Parts(
         house=house,
         access=house.access,
         throttle=Throttle(house.settings.access),
         log=house.event_log,
         wrote=follower.follow,
+        names=house.settings.server.names,
         ops=ops,
     )
     app = create_application(parts)

@@ -26,6 +26,7 @@ from interlock.doors.api import (
     needs,
     problems,
 )
+from interlock.kernel.clock import to_text
 from interlock.kernel.errors import Invalid
 from interlock.providers.errors import ConfigurationChanged, ProviderError
 from interlock.providers.models import Stored
@@ -37,6 +38,8 @@ _ENTITY_TAG = re.compile(r'"(sha256:[0-9a-f]{64})"')
 
 
 class _House(Protocol):
+    def now(self) -> int: ...
+
     @property
     def providers(self) -> Providers: ...
 
@@ -85,6 +88,7 @@ class HealthsShown(Shown):
     """How every provider is."""
 
     items: list[HealthShown]
+    at: str = Field(description="When they were asked, by the server's clock.")
 
 
 class NewGeneration(Body):
@@ -119,7 +123,8 @@ def put_provider(call: Here, response: Response, body: dict[str, Any], if_match:
 @needs("operator")
 def get_provider_health(call: Here) -> dict[str, Any]:
     """Ask every provider how it is: `ok`, `degraded` or `down`, with the reason; takes at most about five seconds."""
-    return {"items": [each.shown() for each in _providers(call).health()]}
+    found = _providers(call).health()
+    return {"items": [each.shown() for each in found], "at": to_text(house(call, _House).now())}
 
 
 @door.post("/generate", status_code=201, responses=problems(404, 409, 413, 415, 502, 504), response_model=DraftShown)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.kernel.errors import InterlockError
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from interlock.remote.providers import RemoteProviders
     from interlock.remote.queue import RemoteQueue
     from interlock.remote.results import RemoteResults
-    from interlock.remote.runs import RemoteRuns
+    from interlock.remote.runs import RemoteReceipts, RemoteRuns
 
 _THEIRS = -1
 """As a number of seconds: left to the server."""
 _SOMEBODY = Principal(PrincipalKind.SERVICE, "afar")
 
-ROOMS = frozenset({"plan", "draft", "approved", "provider", "run", "queue", "token", "panic", "evidence"})
+ROOMS = frozenset(
+    {"inbox", "plan", "draft", "approved", "provider", "run", "queue", "token", "panic", "evidence", "mcp"}
+)
 """What a server is asked for."""
 REFUSED: Mapping[tuple[str, ...], str] = {
     ("init",): "makes a workspace in a folder of this machine",
@@ -40,6 +42,7 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("pipeline",): "carries runs out where the workspace is; a server takes them under /ops/pipelines",
     ("deployment",): "runs its steps where the workspace is; a server shows them under /ops/deployments",
     ("windows",): "works on the workspace's own files",
+    ("mcp", "config"): "prints what a client of this machine has to be told; name the server with --url",
     ("queue", "import"): "brings a file into a database of this machine",
     ("queue", "render"): "writes the queue of a database of this machine",
     ("queue", "rescue"): "is what a server does by itself",
@@ -47,6 +50,7 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("queue", "health"): "reads the run log, which lies in the workspace",
     ("evidence", "verify"): "reads files of this machine, and asks nobody",
     ("evidence", "check"): "reads files of this machine, and asks nobody",
+    ("evidence", "check-receipt"): "reads files of this machine, and asks nobody",
     ("evidence", "replay"): "reads files of this machine, and asks nobody",
     ("evidence", "report"): "reads files of this machine, and asks nobody",
     ("evidence", "export"): "writes out the whole log where the workspace is",
@@ -93,6 +97,11 @@ class RemoteHouse:
             self.close()
             raise
 
+    @property
+    def server(self) -> Connection:
+        """The way to the server, for what is shown just as it answers."""
+        return self._server
+
     # --- rooms --------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -117,6 +126,13 @@ class RemoteHouse:
         return RemoteResults(
             run=self.runs.get, approved=self.approval.approved, patch=self.runs.patch, thawed=self.access.thawed
         )
+
+    @cached_property
+    def receipts(self) -> RemoteReceipts:
+        """What outsiders get to check how runs ended."""
+        from interlock.remote.runs import RemoteReceipts
+
+        return RemoteReceipts(self._server)
 
     @cached_property
     def access(self) -> RemoteAccess:
@@ -158,6 +174,11 @@ class RemoteHouse:
     def now(self) -> int:
         """Return the server's time."""
         return self._server.now()
+
+    def inbox_shown(self, actor: Actor, *, most: int) -> Mapping[str, Any]:
+        """Return what waits for a person, as the server shows it to whoever holds the token."""
+        del actor
+        return understood(_inbox, self._server.get("/ops/inbox", most=most).json)
 
     def stop_runs(self, actor: Actor, *, reason: str) -> list[str]:
         """Cancel every run that is under way; panic is on."""
@@ -220,6 +241,13 @@ class Settings:
     """What is left to the server."""
 
     runs: RunSettings = RunSettings()
+
+
+def _inbox(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    for each in told["items"]:
+        _ = each["title"], each["sentence"], each["since"], each["deadline"], each["next"], each["who_can"]
+    _ = told["now"], [each["more"] for each in told["kinds"]]
+    return told
 
 
 class Places:

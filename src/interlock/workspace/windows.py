@@ -92,6 +92,10 @@ class Windows:
                 self._store(after)
         return (differs,) if differs else ()
 
+    def exported(self) -> int:
+        """Say how many entries the exported ledger has."""
+        return self._load().ledger.entries
+
     def differences(self) -> list[Difference]:
         """Hold every window against the database; returns what is missing, differs, or should not be there.
 
