@@ -24,7 +24,7 @@ up: $(READY) ## Make a workspace in ./workspace and serve it with a worker on 12
 	@$(BIN)/interlock serve --workspace workspace
 
 .PHONY: test
-test: ui ui-test ## Run every test, on SQLite and on a PostgreSQL of its own, and in Chromium
+test: ui ui-test tests/mcp/node_modules/.ready ## Run every test, on SQLite and on a PostgreSQL of its own, and in Chromium
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
 .PHONY: check
@@ -55,6 +55,10 @@ ui/node_modules/.ready: $(READY) ui/package.json ui/package-lock.json
 	@cd ui && $(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+tests/mcp/node_modules/.ready: $(READY) tests/mcp/package.json tests/mcp/package-lock.json
+	@cd tests/mcp && $(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: bench
 bench: $(READY) ## Measure, side by side with the limit or a peer, and print one table (about six minutes)
 	@$(BIN)/python -m benchmarks
@@ -72,4 +76,4 @@ $(READY): pyproject.toml uv.lock
 
 .PHONY: clean
 clean: ## Take away everything that was made here
-	rm -rf ui/node_modules ui/coverage src/interlock/web/assets .venv .demo workspace .pytest_cache .ruff_cache .hypothesis
+	rm -rf ui/node_modules ui/coverage tests/mcp/node_modules build src/interlock/web/assets .venv .demo workspace .pytest_cache .ruff_cache .hypothesis

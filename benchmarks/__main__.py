@@ -17,10 +17,12 @@ from pathlib import Path
 from benchmarks import (
     alerting,
     approving,
+    browsing,
     bulk,
     claims,
     glancing,
     looping,
+    mcp,
     sealing,
     serving,
     startup,
@@ -42,6 +44,8 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
     "serve": serving.measure,
     "loops": looping.measure,
     "alerts": alerting.measure,
+    "mcp": mcp.measure,
+    "console": browsing.measure,
 }
 
 

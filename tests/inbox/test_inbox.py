@@ -107,6 +107,12 @@ def test_a_draft_waits_until_it_is_decided_and_the_oldest_stands_first(town: Tow
 
 
 @both
+def test_a_character_that_turns_the_others_round_is_named(town: Town) -> None:
+    drafted(town, "look at \u202egnp.exe\u200b")
+    assert "look at <U+202E>gnp.exe<U+200B>" in town.house.inbox.list().entries[0].sentence
+
+
+@both
 def test_an_approval_waits_when_its_end_is_near_and_nothing_was_made_of_it(town: Town) -> None:
     approval = town.house.approval
     long = approval.approve(ALICE, drafted(town), expires_after_seconds=4 * DAY)

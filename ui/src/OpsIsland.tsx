@@ -91,7 +91,7 @@ export function OpsIsland({ signedIn }: { signedIn: boolean }) {
               </Route>
             ))}
             <Route>
-              <Empty title="There is no such page">The tabs above lead to everything that there is.</Empty>
+              <Empty title="There is no such page">The bar leads to everything that there is.</Empty>
             </Route>
           </Switch>
         </Suspense>

@@ -196,9 +196,10 @@ def _cancel(run_id: str) -> Next:
 
 
 def _line(text: str) -> str:
-    """Return the first line that says something, cut."""
+    """Return the first line that says something, cut; a character that hides, or turns the others round, is named."""
     line = next((each.strip() for each in text.splitlines() if each.strip()), "")
-    return line if len(line) <= _MOST_WORDS else f"{line[: _MOST_WORDS - 1].rstrip()}…"
+    cut = line if len(line) <= _MOST_WORDS else f"{line[: _MOST_WORDS - 1].rstrip()}…"
+    return "".join(each if each.isprintable() else f"<U+{ord(each):04X}>" for each in cut)
 
 
 def _ago(now_ms: int, then_ms: int) -> str:

