@@ -331,6 +331,7 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
             ("evidence", "check-receipt"),
             ("evidence", "check-consistency"),
             ("evidence", "report"),
+            ("mcp", "config"),
         }
         if words in {("init",), ("queue", "health"), *needs_none}:
             continue  # `health` has an exit code of its own for what it could not check

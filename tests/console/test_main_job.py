@@ -74,6 +74,7 @@ class Mouse:
         self.page.keyboard.insert_text(text)
 
 
+@pytest.mark.proves("console-main-job")
 @pytest.mark.parametrize("hands", [Keyboard, Mouse])
 def test_somebody_drafts_approves_runs_and_verifies(
     server: Process, repository: Path, hands: Callable[[Page], Hands], sit: Sit

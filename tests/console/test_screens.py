@@ -38,6 +38,7 @@ def furnished(
         yield server, furnish(server, workspace, make_repository(folder / "repository"))
 
 
+@pytest.mark.proves("console-everybody")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_screen_is_for_everybody(
     furnished: tuple[Process, Mapping[str, str]], browser: Browser, way: str

@@ -38,6 +38,7 @@ def approved(server: Process) -> list[str]:
         return [each["draft_id"] for each in client.get("/ops/approved").json()]
 
 
+@pytest.mark.proves("console-together")
 def test_of_two_who_approve_one_draft_at_once_one_does_and_the_other_is_told(
     server: Process, repository: Path, sit: Sit
 ) -> None:
@@ -79,6 +80,7 @@ def test_what_was_edited_while_somebody_read_it_is_refused_and_shown(
     expect(alice.page.get_by_role("group", name="Prompt")).to_have_text("burn the house down")
 
 
+@pytest.mark.proves("console-together")
 def test_a_server_that_goes_away_in_the_middle_costs_nothing(
     workspace: Path, repository: Path, browser: Browser
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_server_that_goes_away_in_the_middle_costs_nothing(
                 assert told.count("draft.rejected") == 1
 
 
+@pytest.mark.proves("console-together")
 def test_a_session_that_ends_amid_an_approval_is_taken_up_again(server: Process, repository: Path, sit: Sit) -> None:
     draft_id = draft(server, repository=str(repository))
     alice = sit(HUMAN, f"/review/{draft_id}")

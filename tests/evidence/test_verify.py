@@ -272,7 +272,7 @@ def test_every_kind_of_failure_has_its_own_code_and_exit_code() -> None:
     for number, code, name in table:
         kind: type[EvidenceError] = getattr(errors, name)
         assert (str(kind.exit_code), kind.code) == (number, code)
-    assert [int(row[0]) for row in table] == list(range(10, 34))
+    assert [int(row[0]) for row in table] == list(range(10, 35))
 
 
 def test_no_byte_of_a_ledger_changes_unseen(tmp_path: Path) -> None:

@@ -317,6 +317,7 @@ def test_a_pipeline_that_stands_before_a_checkpoint_waits_until_it_runs_well(spa
     assert space.house.inbox.list().entries == []
 
 
+@pytest.mark.proves("inbox-ranked")
 @both
 def test_everything_at_once_stands_in_the_order_of_the_table(town: Town) -> None:
     stuck = made(town)

@@ -39,6 +39,7 @@ def test_every_kind_stands_in_the_table_once_with_its_reason_and_at_the_door() -
     assert all(about.why.endswith(".") and about.cost.endswith(".") for about in RANKS)
 
 
+@pytest.mark.proves("inbox-ranked")
 def test_kinds_stand_by_what_an_hour_of_waiting_costs() -> None:
     names = [
         "panic",

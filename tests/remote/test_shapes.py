@@ -178,7 +178,15 @@ def test_a_line_of_a_log(line: LogLine) -> None:
 
 
 @relaxed
-@given(st.builds(Item, created_ms=MS, not_before_ms=st.none() | MS, lease_until_ms=st.none() | MS))
+@given(
+    st.builds(
+        Item,
+        created_ms=MS,
+        started_ms=st.none() | MS,
+        not_before_ms=st.none() | MS,
+        lease_until_ms=st.none() | MS,
+    )
+)
 def test_an_item(item: Item) -> None:
     assert show_item(read_item(wired(show_item(item)))) == show_item(item)
 
@@ -197,6 +205,7 @@ def test_a_pause(pause: Pause | None) -> None:
         created_ms=MS,
         expires_ms=st.none() | MS,
         rotated_ms=st.none() | MS,
+        previous_until_ms=st.none() | MS,
         revoked_ms=st.none() | MS,
         last_used_ms=st.none() | MS,
     ),

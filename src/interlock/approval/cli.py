@@ -442,7 +442,7 @@ def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
     lines += [
         f"  network     {'yes' if terms['network'] else 'no'}",
         f"  environment {', '.join(cast('list[str]', terms['environment'])) or 'nothing beyond the usual'}",
-        f"  limits      {', '.join(f'{k}={v}' for k, v in cast('dict[str, int]', terms['limits']).items())}",
+        f"  limits      {', '.join(f'{k}={v}' for k, v in sorted(cast('dict[str, int]', terms['limits']).items()))}",
     ]
     if data.get("expires_at"):
         lines.append(f"  expires     {data['expires_at']}")

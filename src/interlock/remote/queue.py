@@ -59,7 +59,7 @@ def read_item(data: Mapping[str, Any]) -> Item:
         lease_ms=0,
         lease_until_ms=_instant(data["lease_until"]),
         created_ms=from_text(data["created_at"]),
-        started_ms=None,
+        started_ms=_instant(data["started_at"]),
         last_error=data["last_error"],
         idempotency_key=data["idempotency_key"],
         concurrency_key=data["concurrency_key"],
