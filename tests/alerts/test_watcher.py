@@ -377,6 +377,28 @@ def test_evidence_that_was_altered_is_found_and_what_is_unsigned_is_not_wrong(tm
         assert found.codes
 
 
+def test_entries_that_a_verb_for_many_has_yet_to_export_are_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_workspace(tmp_path, ALICE, database_url="", replace=False)
+    with closing(Interlock.at(tmp_path)) as house:
+        probe = house.alerter().probes["evidence_unverified"]
+        house.evidence.head()
+        house.catch_up(ALICE)
+        house.approval.create(ALICE, "sweep")  # and not exported: that comes when all of them are done
+        assert list(probe(0)) == []
+        monkeypatch.setattr("interlock.workspace.windows._LATE_MS", -1)
+        (found,) = probe(3_600_000)
+        assert found.codes == ["log_mismatch"]
+        monkeypatch.undo()
+        house.catch_up(ALICE)
+        assert list(probe(7_200_000)) == []
+        ledger = house.layout.evidence / "ledger.jsonl"
+        ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-1]))
+        (found,) = probe(10_800_000)  # young as it is, the file had it
+        assert found.codes == ["log_mismatch"]
+
+
 # --- the alerter itself -----------------------------------------------------------------------------------------------
 
 

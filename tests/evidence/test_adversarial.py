@@ -286,6 +286,9 @@ actor = Actor(principal=Principal.parse("service:" + sys.argv[2]))
 print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(500):
+    if turn == 250:
+        print("half", flush=True)
+        sys.stdin.readline()
     with house.database.write(actor) as transaction:
         for number in range(10):
             transaction.emit(WindowCompleted(subject=sys.argv[2], entries=turn * 10 + number))
@@ -321,14 +324,18 @@ def test_two_processes_append_ten_thousand_events_at_once_and_the_log_is_one(
         )
         for name in ("one", "two")
     ]
+    for said in (b"ready\n", b"half\n"):  # neither begins its second half before the other has written its first
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == said
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write(b"\n")
+            writer.stdin.flush()
     for writer in writers:
-        assert writer.stdout is not None
-        with writer.stdout:
-            assert writer.stdout.readline() == b"ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write(b"\n")
-        writer.stdin.close()
+        for pipe in (writer.stdin, writer.stdout):
+            assert pipe is not None
+            pipe.close()
     assert [writer.wait(110) for writer in writers] == [0, 0]
     with closing(settled(root)) as house:
         told = [json.loads(data) for data in house.event_log.leaves(0, house.event_log.size())]

@@ -14,6 +14,7 @@ from interlock.evidence.tree import (
     check_inclusion,
     consistency_path,
     inclusion_path,
+    inclusion_paths,
     leaf_hash,
     node_hash,
     root_of,
@@ -103,6 +104,12 @@ def test_every_inclusion_path_is_the_defined_one_and_proves_only_its_leaf_and_pl
             check_inclusion(index, size, leaf_hash(b"another"), path, root)
         with pytest.raises(ProofRejected):
             check_inclusion(index, size, MANY[index], (*path, EMPTY_ROOT), root)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 5, 64, 69])
+def test_the_paths_of_many_leaves_are_those_of_each(size: int) -> None:
+    indexes = [*range(size), *range(0, size, 3)]
+    assert inclusion_paths(MANY, indexes, size) == [inclusion_path(MANY, index, size) for index in indexes]
 
 
 @pytest.mark.parametrize("size", range(2, 70))

@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from interlock.queue import bulk as moving
+from interlock.queue import bulks
+from interlock.queue.events import BulkEnded
+from interlock.queue.models import Filter
 from interlock.storage.queue import StoredItems
 from tests.conftest import until
 from tests.http.served import Served, told
@@ -189,6 +194,7 @@ def test_every_verb_moves_the_items_that_are_named(served: Served, body: dict[st
     [
         {"verb": "cancel"},
         {"verb": "cancel", "which": {}},
+        {"verb": "cancel", "which": {"text": ""}},
         {"verb": "cancel", "which": {"status": "PENDING"}, "ids": ["ORCH-001"]},
         {"verb": "cancel", "ids": []},
         {"verb": "replan", "which": {"status": "PENDING"}},
@@ -243,6 +249,44 @@ def test_a_bulk_can_be_stopped_and_done_again_and_only_one_goes_at_a_time(
     monkeypatch.undo()
     again = run(served, second)
     assert (again["status"], again["changed"]) == ("done", 3_000 - ended["changed"])
+
+
+def test_one_filter_is_read_at_a_time_and_who_would_wait_too_long_is_told(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulks, "_CHOOSING_SECONDS", 0.2)
+    filled(served, 1)
+    reading, read = threading.Event(), threading.Event()
+    meant = StoredItems.meant
+
+    def slowly(store: StoredItems, which: Filter, limit: int) -> Any:
+        reading.set()
+        assert read.wait(30)
+        return meant(store, which, limit)
+
+    monkeypatch.setattr(StoredItems, "meant", slowly)
+    body: dict[str, Any] = {"verb": "cancel", "which": {"status": "PENDING"}}
+    with ThreadPoolExecutor(1) as another:
+        first = another.submit(previewed, served, **body)
+        try:
+            assert reading.wait(30)
+            told(served.client("operator").post(BULK, json=body), 409, "bulk_busy")
+        finally:
+            read.set()
+        assert first.result()["matched"] == 1
+    assert previewed(served, **body)["matched"] == 1
+
+
+def test_a_bulk_whose_end_can_not_be_told_has_ended_all_the_same(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(served, 1)
+    first = previewed(served, verb="cancel", which={"status": "PENDING"})
+    monkeypatch.setattr(BulkEnded, "version", object())  # no JSON: that is no error of ours
+    assert run(served, first)["changed"] == 1
+    monkeypatch.undo()
+    second = previewed(served, verb="reprioritise", to="P0", which={"status": "BLOCKED"})
+    assert run(served, second)["changed"] == 1
 
 
 def test_a_failure_in_the_middle_is_told_with_what_was_done(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

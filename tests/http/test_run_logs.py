@@ -136,6 +136,23 @@ def test_who_begins_far_back_gets_every_line_by_pages(any_served: Served) -> Non
     assert said[-1][0] == "end"
 
 
+def test_a_log_that_is_archived_while_somebody_reads_it_ends(
+    any_served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_logs, "_KEPT", 1)
+    house, run_id = any_served.house, any_served.run()
+    write(any_served, run_id, ["x" * 16_000] * 1_500)  # more than any buffer on the way takes
+    house.runs.cancel(ALICE, run_id)
+    with watch(any_served, run_id) as following:
+        next(following)
+        until(lambda: house.now() > (house.runs.get(run_id).ended_ms or 0) + 1)
+        assert house.purge_runs(ALICE, older_than_ms=0) == [run_id]
+        said = list(following)
+    assert said[-1][0] == "end"
+    assert 1 < len(said) < 1_500
+    until(lambda: watched(any_served) == 0)
+
+
 def test_a_run_that_is_done_anew_is_followed_anew(served: Served) -> None:
     run_id = create(served, "test -e /nowhere")
     with worked(served):
@@ -208,6 +225,12 @@ def test_a_log_is_searched_by_stretches_in_either_case_and_no_letter_is_special(
     page = any_served.client().get(f"/ops/runs/{run_id}/log/search", params={"text": "plain", "limit": 3}).json()
     assert (page["lines"], page["status"], page["searched_to"]) == ([2, 3, 4], "partial", 4)
     told(any_served.client().get(f"/ops/runs/{run_id}/log/search", params={"text": ""}), 422)
+
+
+def test_a_line_beyond_every_log_is_refused_where_no_database_can_count_so_far(any_served: Served) -> None:
+    path = f"/ops/runs/{any_served.run()}/log"
+    told(any_served.client().get(path, params={"after": 2**63}), 422)
+    assert any_served.client().get(path, params={"after": 2**53}).json() == []
 
 
 def test_a_run_says_how_long_its_log_is_and_shows_only_its_end(any_served: Served) -> None:

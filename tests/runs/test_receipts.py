@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from interlock.app import Interlock
 from interlock.approval.models import Work
+from interlock.evidence import tree
 from interlock.evidence.errors import EntryNotCovered, EvidenceError, NoteRejected, RunReceiptRejected
 from interlock.evidence.keys import load_verifiers
 from interlock.evidence.ledger import render_line
@@ -91,6 +92,29 @@ def test_a_run_that_was_done_anew_has_the_receipt_of_its_last_end(place: Interlo
     del receipt["entries"][last]
     with pytest.raises(RunReceiptRejected, match="begun anew"):
         checked(place, receipt)
+
+
+def test_the_log_is_hashed_as_often_for_many_entries_as_for_few(
+    place: Interlock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [carried_out(place), carried_out(place, "test -e /nowhere")]
+    place.runs.retry(ALICE, runs[1])
+    place.worker(once=True).work()
+    place.evidence.head()
+    hashed: list[int] = []
+    above = tree._level_above  # pyright: ignore[reportPrivateUsage] - counted, and called
+
+    def counted(level: Sequence[bytes]) -> list[bytes]:
+        hashed.append(len(level))
+        return above(level)
+
+    monkeypatch.setattr(tree, "_level_above", counted)
+    often: list[int] = []
+    for run_id in runs:
+        hashed.clear()
+        assert checked(place, place.receipts.of(run_id)).run_id == run_id
+        often.append(sum(hashed))
+    assert often[0] == often[1] < 5 * place.event_log.size()
 
 
 def test_a_receipt_holds_after_the_keys_were_changed(place: Interlock) -> None:

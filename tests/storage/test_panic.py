@@ -342,15 +342,15 @@ CALMING: Mapping[type, Mapping[str, Made]] = {
 """What goes on while panic is on; `release_panic` ends it, so it comes last."""
 
 READING: Mapping[type, set[str]] = {
-    Approval: {"draft", "drafts", "terms", "approved", "all_approved", "plan"},
+    Approval: {"draft", "drafts", "versions", "difference", "terms", "approved", "all_approved", "plan"},
     Runs: {
-        *("get", "list", "steps", "log", "patch", "ended_before"),
+        *("get", "list", "steps", "log", "search", "patch", "ended_before"),
         *("check_startable", "frozen", "places", "stragglers"),
     },
-    Queue: {"get", "list", "counts", "explain", "lost", "paused", "together"},
+    Queue: {"get", "list", "counts", "history", "explain", "lost", "paused", "together"},
     MarkdownQueue: {"warnings", "rows", "row"},
     Access: {"list", "get", "identify", "known", "session", "panic"},
-    Windows: {"differences", "held_still"},
+    Windows: {"differences", "exported", "held_still"},
     Evidence: {"prove", "consistency", "witness_request", "export"},
     Keyring: {"list", "log_signers"},
     Results: set(),

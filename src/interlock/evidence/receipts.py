@@ -34,7 +34,7 @@ from interlock.evidence.note import Verifier
 from interlock.evidence.ports import LogReader
 from interlock.evidence.predicates import AGENT_RUN, DEMANDED
 from interlock.evidence.proof import Proof, check_proof, decode_proof, encode_proof
-from interlock.evidence.tree import inclusion_path, root_of
+from interlock.evidence.tree import inclusion_paths, root_of
 from interlock.kernel.canonical import Json
 
 FORMAT: Final = "interlock-run-receipt/v1"
@@ -90,7 +90,7 @@ class Shown:
 
 
 def write_receipt(log: LogReader, about: About, verifiers: Sequence[Verifier], origin: str) -> dict[str, Any]:
-    """Return the receipt as JSON. The log is hashed once, whatever the number of entries.
+    """Return the receipt as JSON. How often the log is hashed does not depend on the number of entries.
 
     Raises `EntryNotCovered` where no signed head covers the run's entries yet, `HeadRefused` where the log is not the
     one that was signed.
@@ -109,9 +109,9 @@ def write_receipt(log: LogReader, about: About, verifiers: Sequence[Verifier], o
     indexes = sorted({*about.indexes, *(index for index, _ in log.key_events() if index < last.size)})
     entries: list[dict[str, Any]] = []
     envelopes: dict[str, str] = {}
-    for index in indexes:
+    for index, path in zip(indexes, inclusion_paths(leaves, indexes, last.size), strict=True):
         line = render_line(index, next(iter(log.leaves(index, index + 1))))
-        proof = encode_proof(Proof(index, inclusion_path(leaves, index, last.size), last.note))
+        proof = encode_proof(Proof(index, path, last.note))
         entries.append({"index": index, "line": line.decode(), "proof": proof})
         ref = named_envelope(read_line(line, index).event)
         if ref is not None and (data := log.envelope(ref)) is not None:

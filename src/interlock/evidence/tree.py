@@ -92,15 +92,22 @@ def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
 
 def inclusion_path(leaf_hashes: Sequence[bytes], index: int, size: int) -> tuple[bytes, ...]:
     """Return the path from leaf `index` to the root of the first `size` leaves; ValueError if it is not in there."""
-    if not 0 <= index < size <= len(leaf_hashes):
-        raise ValueError(f"no leaf {index} in a tree of {size} out of {len(leaf_hashes)} leaves")
-    path: list[bytes] = []
-    level, place = leaf_hashes[:size], index
+    return inclusion_paths(leaf_hashes, [index], size)[0]
+
+
+def inclusion_paths(leaf_hashes: Sequence[bytes], indexes: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
+    """Return the path of each of these leaves, as `inclusion_path` does; the tree is hashed once for all of them."""
+    for index in indexes:
+        if not 0 <= index < size <= len(leaf_hashes):
+            raise ValueError(f"no leaf {index} in a tree of {size} out of {len(leaf_hashes)} leaves")
+    paths: list[list[bytes]] = [[] for _ in indexes]
+    level, height = leaf_hashes[:size], 0
     while len(level) > 1:
-        if place ^ 1 < len(level):
-            path.append(level[place ^ 1])
-        level, place = _level_above(level), place >> 1
-    return tuple(path)
+        for index, path in zip(indexes, paths, strict=True):
+            if (sibling := (index >> height) ^ 1) < len(level):
+                path.append(level[sibling])
+        level, height = _level_above(level), height + 1
+    return [tuple(path) for path in paths]
 
 
 def consistency_path(leaf_hashes: Sequence[bytes], old: int, new: int) -> tuple[bytes, ...]:

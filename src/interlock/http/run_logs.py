@@ -191,12 +191,12 @@ async def _sent(watched: Watched, run_id: str, made: RunTail, start: int) -> Asy
     async with watched.watching(run_id, made) as tail:
         yield "retry: 2000\n\n"
         while not (tail.ended or watched.ended):
-            if tail.over and start >= tail.size:
-                yield 'event: end\ndata: {"status":"ended"}\n\n'
-                return
-            frames = await tail.after(start)
+            frames = () if tail.over and start >= tail.size else await tail.after(start)
             if frames:
                 yield "".join(text for _, text in frames)
                 start = frames[-1][0] + 1
             elif not tail.over:
                 yield ": alive\n\n"
+            elif not tail.ended:  # everything was sent, or the rest has gone into the archive
+                yield 'event: end\ndata: {"status":"ended"}\n\n'
+                return

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from interlock.access.models import Actor
@@ -33,6 +33,7 @@ _KEPT = 20
 _MOST_KEPT_ITEMS = 2_000_000
 _PREVIEW_MS = 15 * 60_000
 _PATIENCE_SECONDS = 60.0
+_CHOOSING_SECONDS = 10.0
 _FOLLOWED = 4_000
 """So many events what follows the log takes at a time."""
 
@@ -111,11 +112,11 @@ class Bulks:
     clock: Clock
     _known: dict[str, Bulk] = field(default_factory=dict[str, Bulk])
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _choosing: threading.Lock = field(default_factory=threading.Lock)
 
     def preview(self, actor: Actor, deed: Deed, which: Filter, ids: Sequence[str] | None = None) -> Bulk:
-        """Choose the items of a filter, or those that are named; changes nothing."""
-        with self.look() as queue:
-            meant, sample = _named(queue, ids) if ids is not None else _filtered(queue, which)
+        """Choose the items of a filter, or those that are named; changes nothing. Raises `BulkBusy` under a crowd."""
+        meant, sample = self._chosen(which, ids)
         counted = Counter(each.status.value for each in meant)
         bulk = Bulk(
             id=f"qb_{self.new_ulid()}",
@@ -130,6 +131,16 @@ class Bulks:
             self._known[bulk.id] = bulk
             self._forget()
         return bulk
+
+    def _chosen(self, which: Filter, ids: Sequence[str] | None) -> tuple[Sequence[Meant], Sequence[Item]]:
+        """Resolve a filter, one at a time: while it is read, each item takes half a kilobyte."""
+        if not self._choosing.acquire(timeout=_CHOOSING_SECONDS):
+            raise BulkBusy("another bulk is just being shown")
+        try:
+            with self.look() as queue:
+                return _named(queue, ids) if ids is not None else _filtered(queue, which)
+        finally:
+            self._choosing.release()
 
     def get(self, bulk_id: str) -> Bulk:
         """Return a bulk; raises `BulkNotFound`."""
@@ -210,9 +221,9 @@ class Bulks:
                 bulk.status = status  # whoever hears of it and asks finds it so
             for _ in range(0, bulk.progress.changed + 1, _FOLLOWED):
                 wrote()
-        except InterlockError as error:
+        except Exception:  # noqa: BLE001 - or it would be under way for ever, and no other could begin
             bulk.status = status
-            _LOG.warning("the end of the bulk %s could not be told: %s", bulk.id, error.message)
+            _LOG.warning("the end of the bulk %s could not be told", bulk.id, exc_info=True)
 
     def _forget(self) -> None:
         """Let go what nobody will ask for: old previews, and the oldest of too many; never what is under way."""
@@ -227,7 +238,7 @@ class Bulks:
 
 
 def _filtered(queue: Queue, which: Filter) -> tuple[Sequence[Meant], Sequence[Item]]:
-    if which == EVERYTHING:
+    if replace(which, text=which.text or None) == EVERYTHING:  # every item holds the empty text
         raise Invalid("name items, or a filter such as the status FAILED")
     meant = queue.store.meant(which, MOST_ITEMS + 1)
     if len(meant) > MOST_ITEMS:

@@ -293,7 +293,7 @@ def get_run(call: Here, run_id: str) -> dict[str, Any]:
 def get_log(
     call: Here,
     run_id: str,
-    after: Annotated[int, Query(ge=0, description="Only lines with a higher number.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only lines with a higher number.")] = 0,
     limit: Limit = 1000,
 ) -> list[dict[str, Any]]:
     """Return lines of a run's log, in their order."""

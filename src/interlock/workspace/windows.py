@@ -23,6 +23,7 @@ from interlock.approval.service import Approval
 from interlock.approval.shown import show_approved, show_draft, show_plan
 from interlock.evidence import publish
 from interlock.evidence.head import render_head
+from interlock.kernel.clock import from_text, system_clock
 from interlock.kernel.events import Event
 from interlock.kernel.ids import has_prefix, with_prefix
 from interlock.queue import run_log
@@ -37,6 +38,7 @@ from interlock.workspace.run_loops import RunLoops
 
 _PATIENCE_SECONDS = 30.0
 _CATCHING_UP_SECONDS = 2.0
+_LATE_MS = 3_600_000
 _FOLDERS = ("drafts", "approved", "runs")
 _SHOWN = {"plan", "draft", "approval", "run", "content"}
 """Of what kinds of events the subjects have a JSON window."""
@@ -147,15 +149,24 @@ class Windows:
     def held_still(self) -> Generator[int]:
         """Keep the exported ledger from growing, and say how many entries it should have.
 
-        Every entry that was sealed before is written by its own command in a moment, so that is waited for; what is
-        still missing then is missing.
+        Every entry that was sealed before is written by its own command, most in a moment, so that is waited for. A
+        verb for many items has them written when it has done all: what a ledger that stands as it was left does not
+        have yet is not missing, unless it should have come long ago.
         """
         sealed = self.log.size()
         deadline = time.monotonic() + _CATCHING_UP_SECONDS
         while self._load().ledger.entries < sealed and time.monotonic() < deadline:
             time.sleep(0.02)
         with self._locked() if os.access(self.layout.state, os.W_OK) else nullcontext():
-            yield min(max(sealed, self._load().ledger.entries), self.log.size())
+            left = self._load().ledger
+            yield min(left.entries if self._is_on_its_way(left) else max(sealed, left.entries), self.log.size())
+
+    def _is_on_its_way(self, left: ledger.Tail) -> bool:
+        """Say whether the ledger ends where it was left, and what comes next was sealed not long ago."""
+        following = self.log.events(left.entries, 1)
+        if not following or not self._ledger.exists() or self._ledger.stat().st_size != left.size_bytes:
+            return False
+        return system_clock() - from_text(str(following[0][1]["time"])) < _LATE_MS
 
     # --- the JSON windows ---------------------------------------------------------------------------------------------
 

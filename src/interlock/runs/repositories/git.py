@@ -46,6 +46,8 @@ SETTINGS = (
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",
+    # A new shared part of a split index would be written into a stand-in, and be gone with it.
+    "splitIndex.maxPercentChange=100",
 )
 
 _ENVIRONMENT = {
