@@ -23,7 +23,14 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "light": {**DESK, "color_scheme": "light", "reduced_motion": "reduce"},
     "phone": {**PHONE, "color_scheme": "light"},
     "phone-dark": {**PHONE, "color_scheme": "dark"},
+    "narrow": {"viewport": {"width": 320, "height": 640}, "color_scheme": "dark"},  # 1280 at 400 %, as WCAG 1.4.10 asks
 }
+_OVERLAPS = """() => {
+  const parts = [...document.querySelectorAll(".bar > *")].map((it) => [it.className, it.getBoundingClientRect()]);
+  return parts.flatMap(([one, a], place) => parts.slice(place + 1)
+    .filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+    .map(([other]) => `${one} and ${other}`));
+}"""
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -66,6 +73,7 @@ def _looked_at(somebody: Person, way: str, name: str) -> list[str]:
     wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
     if wide > 0:
         wrong.append(f"{name}: {wide} px wider than the screen")
+    wrong += [f"{name}: {each} lie over each other" for each in page.evaluate(_OVERLAPS)]
     wrong += [f"{name}: {each}" for each in page.get_by_role("alert").all_inner_texts()]
     if page.evaluate("() => globalThis.harmed !== undefined || document.querySelector('[data-harm]') !== null"):
         wrong.append(f"{name}: a text was taken for markup")

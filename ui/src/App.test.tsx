@@ -82,6 +82,7 @@ test("a session that ends amid a rejection costs no word of the reason", async (
   await userEvent.type(await screen.findByLabelText("Token"), "ilk_again{Enter}");
   await waitFor(() => expect(screen.queryByLabelText("Token")).toBeNull());
   expect(screen.getByLabelText<HTMLInputElement>("Reason").value).toBe("well thought over");
+  expect(screen.getByLabelText("Reason")).toHaveFocus();
 });
 
 test("panic is told to everybody", async () => {
@@ -99,4 +100,33 @@ test("the two halves that the seed names are there, each with its screens", asyn
   expect(screen.getByRole("navigation", { name: "OPS" }).textContent).toContain("Review");
   await userEvent.click(screen.getByRole("link", { name: "Maintenance" }));
   expect(screen.getByRole("navigation", { name: "Maintenance" }).textContent).toContain("Access");
+});
+
+test("a browser that says it is offline still asks: the server may be on the same machine", async () => {
+  network(answers);
+  render(<App />);
+  await screen.findByText("The second one");
+  globalThis.dispatchEvent(new Event("offline"));
+  try {
+    answers["GET /ops/drafts"] = [SECOND];
+    act(() => void Stream.last?.dispatchEvent(new Event("draft.rejected")));
+    await waitFor(() => expect(screen.queryByText(DRAFT.prompt)).toBeNull());
+  } finally {
+    globalThis.dispatchEvent(new Event("online"));
+  }
+});
+
+test("a verb pressed while offline fails at once, and is not done later behind one's back", async () => {
+  const asked = network({ ...answers, "POST /ops/drafts/d_1/approve": new TypeError("Failed to fetch") });
+  history.replaceState(null, "", "/review/d_1");
+  render(<App />);
+  await userEvent.click(await screen.findByRole("button", { name: "Approve" }));
+  globalThis.dispatchEvent(new Event("offline"));
+  try {
+    await userEvent.click(screen.getByRole("button", { name: "Approve" }));
+    expect(await screen.findByText("The server can not be reached.")).toBeVisible();
+  } finally {
+    globalThis.dispatchEvent(new Event("online"));
+  }
+  expect(asked.filter(({ method }) => method === "POST")).toHaveLength(1);
 });

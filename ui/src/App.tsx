@@ -1,5 +1,5 @@
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { isProblem, statusOf } from "./api/client";
 import { OpsIsland } from "./OpsIsland";
 import { Login } from "./rooms/session/Login";
@@ -12,7 +12,9 @@ function newQueries(signedOut: () => void): QueryClient {
     queryCache: new QueryCache({ onError }),
     mutationCache: new MutationCache({ onError }),
     defaultOptions: {
+      mutations: { networkMode: "always" }, // else one that waits for a network would be done later, unasked
       queries: {
+        networkMode: "always", // the server may be on this machine, whatever the browser knows of networks
         staleTime: Number.POSITIVE_INFINITY, // events say when it is not fresh any more
         retry: (count, failure) => !isProblem(failure) && count < 2,
         refetchOnWindowFocus: false,
@@ -24,7 +26,19 @@ function newQueries(signedOut: () => void): QueryClient {
 /** Everything; where a session has ended, the log-in lies over the work and nothing of it is lost. */
 export function App() {
   const [signedOut, setSignedOut] = useState(false);
-  const queries = useMemo(() => newQueries(() => setSignedOut(true)), []);
+  const at = useRef<Element | null>(null);
+  const queries = useMemo(() => {
+    return newQueries(() => {
+      at.current ??= document.activeElement;
+      setSignedOut(true);
+    });
+  }, []);
+  useEffect(() => {
+    const was = at.current;
+    if (signedOut || was === null) return;
+    at.current = null;
+    if (was instanceof HTMLElement) was.focus(); // where they were when the session ended
+  }, [signedOut]);
   return (
     <QueryClientProvider client={queries}>
       <div inert={signedOut}>

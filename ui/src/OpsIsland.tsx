@@ -1,6 +1,7 @@
 import { Suspense, useEffect, useRef } from "react";
 import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import { useLive } from "./api/live";
+import { Broken } from "./parts/Broken";
 import { Empty } from "./parts/Facts";
 import { Failure } from "./parts/Failure";
 import { SessionMenu } from "./rooms/session/SessionMenu";
@@ -62,6 +63,7 @@ function Banners({ live }: { live: boolean }) {
 export function OpsIsland({ signedIn }: { signedIn: boolean }) {
   const me = useMe();
   const live = useLive(signedIn && me.data !== undefined);
+  const [at] = useLocation();
   if (me.data === undefined) {
     return me.error && signedIn ? <Failure of={me.error} again={() => void me.refetch()} /> : null;
   }
@@ -80,21 +82,23 @@ export function OpsIsland({ signedIn }: { signedIn: boolean }) {
       </header>
       <Banners live={live} />
       <main id="main" tabIndex={-1}>
-        <Suspense fallback={<p className="waiting">…</p>}>
-          <Switch>
-            <Route path="/">
-              <Redirect to="/inbox" replace />
-            </Route>
-            {[...OPS, ...MAINTENANCE].map(({ href, Screen }) => (
-              <Route key={href} path={`${href}/*?`}>
-                {(at) => <Screen id={at["*"] || undefined} me={looks} />}
+        <Broken at={at}>
+          <Suspense fallback={<p className="waiting">…</p>}>
+            <Switch>
+              <Route path="/">
+                <Redirect to="/inbox" replace />
               </Route>
-            ))}
-            <Route>
-              <Empty title="There is no such page">The bar leads to everything that there is.</Empty>
-            </Route>
-          </Switch>
-        </Suspense>
+              {[...OPS, ...MAINTENANCE].map(({ href, Screen }) => (
+                <Route key={href} path={`${href}/*?`}>
+                  {(named) => <Screen id={named["*"] || undefined} me={looks} />}
+                </Route>
+              ))}
+              <Route>
+                <Empty title="There is no such page">The bar leads to everything that there is.</Empty>
+              </Route>
+            </Switch>
+          </Suspense>
+        </Broken>
       </main>
     </div>
   );

@@ -1,12 +1,17 @@
 import createFetchClient from "openapi-fetch";
 import createClient from "openapi-react-query";
 import type { Problem } from "../types";
+import { hear } from "./clock";
 import type { paths } from "./schema.gen";
 
 /** `fetch` is looked up at each request: a test may replace it. The session's cookie goes along by itself. */
 export const client = createFetchClient<paths>({
   baseUrl: globalThis.location?.origin ?? "",
-  fetch: (request) => globalThis.fetch(request),
+  fetch: async (request) => {
+    const answer = await globalThis.fetch(request);
+    hear(answer.headers.get("date"));
+    return answer;
+  },
 });
 
 export const api = createClient(client);

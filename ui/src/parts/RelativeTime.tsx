@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { serverNow } from "../api/clock";
 
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -17,9 +18,9 @@ function ago(then: number, now: number): string {
 
 /** How long ago; the exact time stands in the hover text. */
 export function RelativeTime({ at }: { at: string | null | undefined }) {
-  const [now, setNow] = useState(() => Date.now());
+  const [now, setNow] = useState(() => serverNow());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 10_000);
+    const timer = setInterval(() => setNow(serverNow()), 10_000);
     return () => clearInterval(timer);
   }, []);
   if (!at) return <span>—</span>;

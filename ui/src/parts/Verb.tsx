@@ -51,6 +51,7 @@ export function Verb({ verb, shortcut, tone, asksReason, about, command, open, o
       aria-label={verb}
       onKeyDown={(event) => {
         if (event.key === "Escape") onOpen(false);
+        if (event.key === "Enter" && event.repeat) event.preventDefault(); // held since the verb was opened
       }}
       onSubmit={(event) => {
         event.preventDefault();
@@ -75,7 +76,16 @@ export function Verb({ verb, shortcut, tone, asksReason, about, command, open, o
       <Command line={command(reason.trim())} />
       {failure ? <Failure of={failure} /> : null}
       <div className="buttons">
-        <button type="submit" className="verb" data-tone={tone} disabled={busy} autoFocus={asksReason !== true}>
+        <button
+          type="submit"
+          className="verb"
+          data-tone={tone}
+          disabled={busy}
+          autoFocus={asksReason !== true}
+          onClick={(event) => {
+            if (event.detail > 1) event.preventDefault(); // the second half of the click that opened it
+          }}
+        >
           {busy ? "…" : verb}
         </button>
         <button type="button" onClick={() => onOpen(false)}>

@@ -1,3 +1,4 @@
+import { serverNow } from "../../api/clock";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
 import { Table } from "../../parts/Table";
@@ -7,7 +8,7 @@ import type { AlertDelivery } from "../../types";
 function When({ of: delivery }: { of: AlertDelivery }) {
   if (delivery.delivered_at) return <RelativeTime at={delivery.delivered_at} />;
   if (delivery.next_at === null) return <>—</>;
-  if (Date.parse(delivery.next_at) < Date.now()) return <>due</>;
+  if (Date.parse(delivery.next_at) < serverNow()) return <>due</>;
   return (
     <>
       next try <RelativeTime at={delivery.next_at} />

@@ -1,7 +1,8 @@
+import { serverNow } from "../../api/clock";
 import type { Approved } from "../../types";
 
 /** Whether runs may start from a record now; the server looks once more when one does. */
-export function standingOf(approved: Approved): "valid" | "expired" | "revoked" {
+export function standingOf(approved: Pick<Approved, "revoked_at" | "expires_at">): "valid" | "expired" | "revoked" {
   if (approved.revoked_at) return "revoked";
-  return approved.expires_at && Date.parse(approved.expires_at) <= Date.now() ? "expired" : "valid";
+  return approved.expires_at && Date.parse(approved.expires_at) <= serverNow() ? "expired" : "valid";
 }

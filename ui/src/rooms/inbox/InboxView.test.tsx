@@ -64,6 +64,12 @@ test("what waits stands in the server's order, by kind, with its sentence as tex
   expect(screen.getByRole("status").textContent).toBe("2 matters wait, the dearest first.");
 });
 
+test("what would turn the order of a sentence is named", async () => {
+  inbox({ ...TWO, items: [{ ...DRAFT, sentence: "agent:robot asks for: \u202egnp.exe" }] });
+  expect(await screen.findByText("agent:robot asks for: <U+202E>gnp.exe")).toBeVisible();
+  expect(screen.getByRole("link", { name: /<U\+202E>gnp\.exe/ })).toBeVisible();
+});
+
 test("each has its verb as a link to where it is done, its command, and its end", async () => {
   inbox(TWO);
   const first = within((await screen.findAllByRole("listitem"))[0] as HTMLElement);

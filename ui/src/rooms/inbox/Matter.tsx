@@ -1,5 +1,6 @@
 import { Link } from "wouter";
 import { Copy } from "../../parts/Copy";
+import { visible } from "../../parts/hidden";
 import { RelativeTime } from "../../parts/RelativeTime";
 import type { Waiting } from "../../types";
 
@@ -29,10 +30,11 @@ function Alerts({ ids }: { ids: readonly string[] }) {
 export function Matter({ item }: { item: Waiting }) {
   const verb = item.next;
   const word = verb?.console ? verb.verb : "Look";
+  const sentence = visible(item.sentence);
   return (
     <li className="inbox-matter" data-tone={TONES[item.kind]}>
       <div className="inbox-what">
-        <p className="inbox-sentence">{item.sentence}</p>
+        <p className="inbox-sentence">{sentence}</p>
         <p className="inbox-facts">
           {item.deadline ? (
             <strong className="inbox-deadline">
@@ -52,7 +54,7 @@ export function Matter({ item }: { item: Waiting }) {
           )}
         </p>
       </div>
-      <Link href={item.href} className="inbox-go" data-mine={verb !== null} aria-label={`${word}: ${item.sentence}`}>
+      <Link href={item.href} className="inbox-go" data-mine={verb !== null} aria-label={`${word}: ${sentence}`}>
         {word}
         <span aria-hidden="true"> →</span>
       </Link>

@@ -1,4 +1,5 @@
 import { Failure } from "../../parts/Failure";
+import { visible } from "../../parts/hidden";
 import { StateBadge } from "../../parts/StateBadge";
 import { counted, number } from "../../parts/words";
 import type { Bulk, Me } from "../../types";
@@ -18,7 +19,7 @@ export function Sample({ bulk }: { bulk: Bulk }) {
       <ul className="plain">
         {bulk.sample.map((item) => (
           <li key={item.id}>
-            <code>{item.id}</code> <StateBadge state={item.status} /> <span>{item.task}</span>
+            <code>{item.id}</code> <StateBadge state={item.status} /> <span>{visible(item.task)}</span>
           </li>
         ))}
         {bulk.matched > bulk.sample.length ? <li>… and {number(bulk.matched - bulk.sample.length)} more</li> : null}

@@ -2,6 +2,7 @@ import { Link, useSearch } from "wouter";
 import { Block } from "../../parts/Block";
 import { type Fact, Facts, Section } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
+import { visible } from "../../parts/hidden";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
 import type { Item, ItemStatus, Me } from "../../types";
@@ -79,22 +80,22 @@ export function ItemDetail({ id, me }: { id: string; me: Me }) {
           ✕
         </Link>
       </header>
-      <Block text={shown.task} name="Task" />
+      <Block text={visible(shown.task)} name="Task" />
       <Explanation item={shown} />
       {shown.last_error ? (
         <Section title="Last error">
-          <Block text={shown.last_error} name="Last error" />
+          <Block text={visible(shown.last_error)} name="Last error" />
         </Section>
       ) : null}
       <Section title="Done when">
-        <Block text={shown.success_criteria} name="Success criteria" />
+        <Block text={visible(shown.success_criteria)} name="Success criteria" />
       </Section>
       <Section title="Facts">
         <Facts of={factsOf(shown)} />
       </Section>
       {shown.notes ? (
         <Section title="Notes">
-          <Block text={shown.notes} name="Notes" />
+          <Block text={visible(shown.notes)} name="Notes" />
         </Section>
       ) : null}
       <ItemVerbs item={shown} me={me} />

@@ -1,4 +1,5 @@
 import { type ReactNode, useState } from "react";
+import { serverNow } from "../../api/clock";
 import { Verb } from "../../parts/Verb";
 import { shellWords } from "../../parts/words";
 import type { Item, Me } from "../../types";
@@ -26,7 +27,7 @@ interface One {
 }
 
 function isOver(instant: string | null | undefined): boolean {
-  return instant ? Date.parse(instant) <= Date.now() : false;
+  return instant ? Date.parse(instant) <= serverNow() : false;
 }
 
 function Choice<Word extends string>({
@@ -113,7 +114,7 @@ function useVerbs(item: Item, onDone: () => void): One[] {
       words: (reason) => ["snooze", item.id, "--for", span, ...why(reason)],
       mutation: snooze,
       onDo: (reason) => {
-        const until = span === "0" ? null : Date.now() + SPANS[span];
+        const until = span === "0" ? null : serverNow() + SPANS[span];
         snooze.mutate({ params, body: { not_before_ms: until, reason } }, done);
       },
     });

@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type Dispatch, type ReactNode, type SetStateAction, useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { Failure } from "../../parts/Failure";
+import { visible } from "../../parts/hidden";
 import { useKeys } from "../../parts/useKeys";
 import type { Item } from "../../types";
 import type { Which } from "./address";
@@ -143,7 +144,7 @@ export function ItemsTable({ which, columns, total, current, hrefOf, selection, 
                       <Link href={hrefOf(row.id)} className="queue-link">
                         <table.FlexRender cell={cell} />
                         <span className="unseen">
-                          {row.id}: {row.original.task}
+                          {row.id}: {visible(row.original.task)}
                         </span>
                       </Link>
                     ) : (

@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { serverNow } from "../../api/clock";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { Verb } from "../../parts/Verb";
 import { shellWords } from "../../parts/words";
@@ -75,7 +76,7 @@ export function Pause({ standing, me }: { standing: QueueStanding; me: Me }) {
           busy={pause.isPending}
           failure={pause.error}
           onDo={(reason) =>
-            pause.mutate({ body: { reason, until_ms: span ? Date.now() + (MS[span] ?? 0) : null } }, done)
+            pause.mutate({ body: { reason, until_ms: span ? serverNow() + (MS[span] ?? 0) : null } }, done)
           }
         />
       )}

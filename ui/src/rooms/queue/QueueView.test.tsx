@@ -15,6 +15,16 @@ test("what stands in a task, an owner or a reason is text", async () => {
   expect(container.querySelector("img")).toBeNull();
 });
 
+test("what can not be seen in a task, or turns its order, is named in the list and in the item", async () => {
+  const told = "<U+202E>gnp.exe<U+202C> a<U+200B>b";
+  const one = item(3, { task: "\u202egnp.exe\u202c a\u200bb", notes: "\u202egnp" });
+  server({ "GET /ops/queue/items": () => [one], "GET /ops/queue/items/ORCH-3": () => one });
+  const { container } = queue("/queue/ORCH-3");
+  expect(await screen.findByRole("group", { name: "Task" })).toHaveTextContent(told);
+  expect(await screen.findByTitle(told)).toBeVisible();
+  expect(container.textContent).not.toMatch(/[\u200b\u202a-\u202e]/);
+});
+
 test("an item says why it is not running, and its verbs act on what was seen", async () => {
   const { asked } = server({
     "POST /ops/queue/items/ORCH-3/cancel": () => problem(409, "item_state_conflict", "ORCH-3 changed"),

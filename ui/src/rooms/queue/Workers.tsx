@@ -1,4 +1,5 @@
 import { Link } from "wouter";
+import { serverNow } from "../../api/clock";
 import { Empty } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
 import { RelativeTime } from "../../parts/RelativeTime";
@@ -26,7 +27,7 @@ export function Workers() {
     >
       {workers.data.map((each) => {
         const mine = new URLSearchParams({ status: "IN_PROGRESS", owner: each.owner_session });
-        const isOver = each.lease_until !== null && Date.parse(each.lease_until) <= Date.now();
+        const isOver = each.lease_until !== null && Date.parse(each.lease_until) <= serverNow();
         return (
           <tr key={`${each.owner_session} ${each.host} ${each.pid}`}>
             <td>{each.owner_session}</td>

@@ -6,6 +6,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef } from "react";
 import { client } from "../../api/client";
+import { serverNow } from "../../api/clock";
 import type { Which } from "./address";
 
 const QUEUE = "queue";
@@ -44,7 +45,7 @@ export const useExplanation = (id: string) =>
   );
 export const useHistory = (hours: number) =>
   useAsked("history", hours, (signal) => {
-    const query = { from_ms: Date.now() - hours * 3_600_000, points: 120 };
+    const query = { from_ms: serverNow() - hours * 3_600_000, points: 120 };
     return client.GET("/ops/queue/history", { params: { query }, signal });
   });
 

@@ -1,5 +1,6 @@
 import { columnVisibilityFeature, createColumnHelper, rowSelectionFeature, tableFeatures } from "@tanstack/react-table";
 import type { ReactNode } from "react";
+import { visible } from "../../parts/hidden";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
 import type { Item } from "../../types";
@@ -10,7 +11,11 @@ const helper = createColumnHelper<typeof features, Item>();
 function cell(id: string, header: string, show: (item: Item) => ReactNode) {
   return helper.display({ id, header, cell: ({ row }) => show(row.original) });
 }
-const text = (value: string | null | undefined) => (value && value !== "-" ? <span title={value}>{value}</span> : "—");
+function text(value: string | null | undefined): ReactNode {
+  if (!value || value === "-") return "—";
+  const shown = visible(value);
+  return <span title={shown}>{shown}</span>;
+}
 
 /** Every column that there is, in the order in which they stand. */
 export const COLUMNS = [

@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { Link } from "wouter";
 import { client, isProblem } from "../../api/client";
 import { Command } from "../../parts/Copy";
 import { Section } from "../../parts/Facts";
@@ -66,6 +67,7 @@ export function Receipt({ run, me }: { run: RunInFull; me: Me }) {
           <button type="button" disabled={busy} onClick={() => void download()}>
             Download the receipt
           </button>
+          <Link href={`/evidence?subject=${run.id}`}>What the log says of it</Link>
           {unsigned && me.role !== "actions" ? <SignHead onSigned={() => void download()} /> : null}
         </p>
         {failure ? <Failure of={failure} /> : null}

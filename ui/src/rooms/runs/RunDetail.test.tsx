@@ -98,6 +98,8 @@ test("a receipt is downloaded, and where the log is not signed yet an operator m
   };
   const asked = network(answers);
   shown(<RunDetail id="r_1" me={ALICE} />);
+  const log = await screen.findByRole("link", { name: "What the log says of it" });
+  expect(log).toHaveAttribute("href", "/evidence?subject=r_1");
   await userEvent.click(await screen.findByRole("button", { name: "Download the receipt" }));
   expect((await screen.findByRole("alert")).textContent).toContain("No signed head covers it yet.");
   await userEvent.click(screen.getByRole("button", { name: "Sign the head" }));

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { serverNow } from "../../api/clock";
 import { Block } from "../../parts/Block";
 import { asText, span } from "../../parts/words";
 import type { RunInFull, Step } from "../../types";
@@ -19,10 +20,10 @@ export function failedStep(run: RunInFull): string | undefined {
 
 /** The clock, while something is under way; it asks the server for nothing. */
 function useNow(goes: boolean): number {
-  const [now, setNow] = useState(() => Date.now());
+  const [now, setNow] = useState(() => serverNow());
   useEffect(() => {
     if (!goes) return;
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    const timer = setInterval(() => setNow(serverNow()), 1_000);
     return () => clearInterval(timer);
   }, [goes]);
   return now;
