@@ -1,11 +1,13 @@
 """MCP: how soon a stdio server answers, beside a bare one; a tool's call over HTTP, beside the plain route.
 
 Both stdio servers answer the handshake of 2025-11-25. `get_run_status` and `GET /ops/runs/{id}` tell of the same run,
-on the same server, to callers that each keep a connection open.
+on the same server, to callers that each keep a connection open. A third server answers the same with the SDK and
+nothing else, so that it can be said what is ours: the gate, the database, the thread in which it is asked.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import secrets
@@ -14,8 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +38,26 @@ _RATE = Aim(of="ratio", bound=1 / 1.5)
 _LATE = Aim(of="ratio", bound=1.5, at_most=True)
 _MODERN = "2026-07-28"
 _BARE = "from mcp.server import MCPServer\nMCPServer('bare').run('stdio')"
+_BARE_HTTP = """\
+import json, socket, sys, uvicorn
+import mcp_types as types
+from mcp.server.lowlevel import Server
+from mcp.server.transport_security import TransportSecuritySettings
+told = json.loads(sys.argv[1])
+tool = types.Tool(name="get_run_status", input_schema={"type": "object"}, output_schema={"type": "object"})
+async def list_tools(context, params):
+    return types.ListToolsResult(tools=[tool])
+async def call_tool(context, params):
+    return types.CallToolResult(content=[types.TextContent(text=json.dumps(told))], structured_content=told)
+server = Server("bare", on_list_tools=list_tools, on_call_tool=call_tool, get_tool_input_schema=lambda name: None)
+open_to_all = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+app = server.streamable_http_app(json_response=True, stateless_http=True, transport_security=open_to_all)
+listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+listening.bind(("127.0.0.1", 0))
+listening.listen()
+print(listening.getsockname()[1], flush=True)
+uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, http="h11")).run(sockets=[listening])
+"""
 _HELLO: Mapping[str, Any] = {
     "jsonrpc": "2.0",
     "id": 0,
@@ -50,15 +72,23 @@ def measure(grounds: Grounds) -> Iterator[Row]:
     with closing(workspace(root)) as house:
         run = house.runs.create(ALICE, approved(house, Work(command=("true",))).id).id
     yield _started(grounds, root)
+    yield from _called(grounds, root, run)
+
+
+def _called(grounds: Grounds, root: Path, run: str) -> Iterator[Row]:
     token = secrets.token_urlsafe(24)
-    with ours_served(root, token) as port:
+    with ours_served(root, token) as port, _bare_served(grounds, port, token, run) as bare:
         plain = _Load(port, _request(token, "GET", f"/ops/runs/{run}", {}, None))
         for era, headers, message in _calls(run):
-            tool = _Load(port, _request(token, "POST", "/mcp", headers, message))
-            tool.once()
-            contenders = {"tool": tool.round, "plain": plain.round}
-            found = in_turns(contenders, rounds=3 if grounds.quick else 9, seconds=30)
-            yield from _rows(f"get_run_status over HTTP ({era}), {_CALLERS} callers", found["tool"], found["plain"])
+            asked = _request(token, "POST", "/mcp", headers, message)
+            loads = {"tool": _Load(port, asked), "plain": plain, "bare": _Load(bare, asked)}
+            for each in loads.values():
+                each.once()
+            contenders = {name: each.round for name, each in loads.items()}
+            found = in_turns(contenders, rounds=3 if grounds.quick else 9, seconds=45)
+            name = f"get_run_status over HTTP ({era}), {_CALLERS} callers"
+            yield from _rows(name, found["tool"], found["plain"], "GET /ops/runs/{id}", (_RATE, _LATE))
+            yield from _rows(f"{name}, beside the SDK alone", found["tool"], found["bare"], "a bare SDK server")
 
 
 def _calls(run: str) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, Any]]]:
@@ -77,25 +107,47 @@ def _message(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
-def _rows(name: str, tool: Sequence[_Round], plain: Sequence[_Round]) -> Iterator[Row]:
-    rates = [each.per_second for each in tool], [each.per_second for each in plain]
+def _rows(
+    name: str,
+    tool: Sequence[_Round],
+    other: Sequence[_Round],
+    peer: str,
+    aims: tuple[Aim | None, Aim | None] = (None, None),
+) -> Iterator[Row]:
+    rates = [each.per_second for each in tool], [each.per_second for each in other]
     yield Row(
         name=name,
         value=median(rates[0]),
         unit="calls/s",
-        peer=Peer(name="GET /ops/runs/{id}", value=median(rates[1])),
+        peer=Peer(name=peer, value=median(rates[1])),
         ratio=ratio(*rates),
-        aim=_RATE,
+        aim=aims[0],
     )
-    late = [percentile(each.ms, 0.95) for each in tool], [percentile(each.ms, 0.95) for each in plain]
+    late = [percentile(each.ms, 0.95) for each in tool], [percentile(each.ms, 0.95) for each in other]
     yield Row(
         name=f"{name}: p95",
         value=median(late[0]),
         unit="ms",
-        peer=Peer(name="GET /ops/runs/{id}", value=median(late[1])),
+        peer=Peer(name=peer, value=median(late[1])),
         ratio=ratio(*late),
-        aim=_LATE,
+        aim=aims[1],
     )
+
+
+@contextmanager
+def _bare_served(grounds: Grounds, ours: int, token: str, run: str) -> Generator[int]:
+    """Serve the same answer with the SDK and nothing else: no gate, no token, no database; gives the port."""
+    _, headers, message = next(_calls(run))
+    with closing(http.client.HTTPConnection("127.0.0.1", ours, timeout=30)) as asked:
+        asked.request("POST", "/mcp", json.dumps(message), {**headers, "Authorization": f"Bearer {token}"})
+        told = json.loads(asked.getresponse().read())["result"]["structuredContent"]
+    words = [sys.executable, "-c", _BARE_HTTP, json.dumps(told)]
+    with subprocess.Popen(words, env=dict(compiled(grounds)), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
 # --- load -------------------------------------------------------------------------------------------------------------

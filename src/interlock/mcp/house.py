@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 import anyio
@@ -19,6 +21,7 @@ from interlock.access.models import Actor, Role
 from interlock.access.service import Access
 from interlock.approval.service import Approval
 from interlock.approval.shown import show_approved
+from interlock.kernel.clock import to_text
 from interlock.kernel.errors import InterlockError
 from interlock.kernel.once import AlreadyMade, KeyUsed, Noted, Once
 from interlock.mcp.ports import Change
@@ -31,6 +34,29 @@ _LOOK_SECONDS = 0.25
 _PAGE = 200
 _ROUTE = "POST /ops/runs"
 """As the HTTP door names it: one key makes one run, whichever door it comes through."""
+
+
+class _Head(Protocol):
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def at(self) -> int: ...
+
+
+class _Sealed(Protocol):
+    def size(self) -> int: ...
+
+    def last_head(self) -> _Head | None: ...
+
+
+class _Windows(Protocol):
+    def exported(self) -> int: ...
+
+
+class _Places(Protocol):
+    @property
+    def root(self) -> Path: ...
 
 
 class House(Protocol):
@@ -49,6 +75,25 @@ class House(Protocol):
     @property
     def runs(self) -> Runs:
         """Runs."""
+        ...
+
+    @property
+    def event_log(self) -> _Sealed:
+        """The sealed log."""
+        ...
+
+    @property
+    def windows(self) -> _Windows:
+        """What follows the log as files."""
+        ...
+
+    @property
+    def places(self) -> _Places:
+        """Where the workspace is."""
+        ...
+
+    def now(self) -> int:
+        """Return the database's time."""
         ...
 
     def queue_look(self) -> AbstractContextManager[Queue]:
@@ -83,6 +128,10 @@ class HouseBridge:
     """Brings what follows the log up to date."""
     still: Callable[[], None] = lambda: None
     """Raises where the caller is not let in any more."""
+    began: float = _BEGAN
+    """When this process began, by `time.monotonic`."""
+    beside: Sequence[Thread] = ()
+    """What works beside the server."""
 
     def plan(self) -> dict[str, Any]:
         """Return the plan."""
@@ -123,18 +172,39 @@ class HouseBridge:
         return [run.id for run in self.house.runs.list(limit=limit)]
 
     def context(self) -> dict[str, Any]:
-        """Say how Interlock is."""
-        shown = {"version": __version__, "uptime_seconds": round(time.monotonic() - _BEGAN, 3), **self._queue()}
-        word = "RUNNING" if shown["database"] == "ok" else "DEGRADED"
-        return {**shown, "service_status": f"{word} (MCP)"}
+        """Say how Interlock is: the same fields as `GET /ui/status`, so that both say the same."""
+        stored = self._stored()
+        word = "RUNNING" if stored["database"] == "ok" else "DEGRADED"
+        return {
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self.began, 3),
+            "workspace": str(self.house.places.root),
+            **stored,
+            "tasks": [{"name": each.name, "alive": each.is_alive()} for each in self.beside],
+            "service_status": f"{word} (Dashboard)",
+        }
 
-    def _queue(self) -> dict[str, Any]:
+    def _stored(self) -> dict[str, Any]:
+        house = self.house
         try:
-            with self.house.queue_look() as queue:
+            with house.queue_look() as queue:
                 shown = {"database": "ok", "queue": dict(queue.counts()), "queue_paused": queue.paused() is not None}
-            return {**shown, "panic_mode": self.house.access.panic() is not None}
+            panic = house.access.panic() is not None
+            return {**shown, "now": to_text(house.now()), "panic_mode": panic, "ledger": self._ledger()}
         except InterlockError as error:
-            return {"database": error.code, "queue": None, "queue_paused": None, "panic_mode": None}
+            unknown = dict.fromkeys(("now", "queue", "queue_paused", "panic_mode", "ledger"))
+            return {"database": error.code, **unknown}
+
+    def _ledger(self) -> dict[str, Any]:
+        log = self.house.event_log
+        entries, head, exported = log.size(), log.last_head(), self.house.windows.exported()
+        return {
+            "entries": entries,
+            "head_size": head.size if head else None,
+            "head_signed_at": to_text(head.at) if head else None,
+            "exported": exported,
+            "behind": max(0, entries - exported),
+        }
 
     def create_run(self, approved_id: str, *, key: str | None) -> str:
         """Make a run of a record that is valid now; under the same key the same one again."""

@@ -9,7 +9,8 @@ import asyncio
 import importlib
 import ipaddress
 import re
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -28,19 +29,32 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
     from interlock.mcp.changes import Hub
+    from interlock.mcp.server import Profile
 
 PATH = "/mcp"
+_BEGAN = time.monotonic()
 _LONG = (b"progressToken", b"wait_seconds")
 """What asks to be told meanwhile, or may take long: it gets a stream, which stays alive behind proxies."""
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
 
 
+def _operators() -> type[Profile]:
+    from interlock.mcp.server import Profile  # noqa: PLC0415 - with the first request
+
+    return Profile
+
+
 class Mounted:
     """Serves MCP to whoever the gate has let through."""
 
-    def __init__(self, changes: Changes, names: Sequence[str]) -> None:
-        """Take the log, and the names under which clients reach the server besides this machine's own."""
-        self._changes = changes
+    def __init__(
+        self, changes: Changes, names: Sequence[str], profile: Callable[[], type[Profile]] = _operators
+    ) -> None:
+        """Take the log, the names under which clients reach the server besides this machine's own, and what it offers.
+
+        `profile` loads that with the first request; the conformance suite brings one of its own.
+        """
+        self._changes, self._profile = changes, profile
         self._names = frozenset(name.lower() for name in names)
         self._beginning = asyncio.Lock()
         self._managers: _Managers | None = None
@@ -95,7 +109,7 @@ class Mounted:
 
         self._hub = Hub(self._changes)
         self._listening = listener(self._hub)
-        server = create_server(_caller, self._hub, self._listening)
+        server = create_server(self._profile()(_caller, self._hub, self._listening))
         # Which name is called we have checked already: the SDK's check knows no addresses but those that it is told.
         quick = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
         streaming = StreamableHTTPSessionManager(server, stateless=True)
@@ -151,7 +165,15 @@ def _caller(context: Any) -> Caller:  # noqa: ANN401 - the SDK's own, which is n
         if (now.token_id, now.principal, now.role) != (identity.token_id, identity.principal, identity.role):
             raise TokenInvalid
 
-    bridge = HouseBridge(house=call.house, actor=call.actor, role=Role(call.level), wrote=call.wrote, still=still)
+    bridge = HouseBridge(
+        house=call.house,
+        actor=call.actor,
+        role=Role(call.level),
+        wrote=call.wrote,
+        still=still,
+        began=_BEGAN,
+        beside=getattr(scope["app"].state, "beside", ()),
+    )
     return Caller(
         bridge,
         call.actor.correlation_id,

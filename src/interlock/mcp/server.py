@@ -68,6 +68,10 @@ class Profile:
     hub: Hub
     listening: ListenHandler
 
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        """Return the schema of a tool's arguments."""
+        return next((each.input_schema for each in tools.TOOLS if each.name == name), None)
+
     # --- resources ----------------------------------------------------------------------------------------------------
 
     async def list_resources(
@@ -126,7 +130,7 @@ class Profile:
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Call a tool."""
         caller = self.callers(context)
-        async with _told(caller, f"tools/call {params.name[:40]}"):
+        async with refusing(caller, f"tools/call {params.name[:40]}"):
             given = params.arguments or {}
             if params.name == tools.CREATE_RUN.name:
                 return await to_thread.run_sync(_create, caller, tools.approved_of(given))
@@ -168,7 +172,7 @@ class Profile:
     ) -> types.SubscriptionsListenResult:
         """Tell a client of changes until it leaves, the server ends, or the caller is not let in any more."""
         caller = self.callers(context)
-        async with _told(caller, "subscriptions/listen"):
+        async with refusing(caller, "subscriptions/listen"):
             watched = params.notifications.resource_subscriptions or []
             if len(watched) > _MOST_WATCHED:
                 raise ArgumentInvalid(f"at most {_MOST_WATCHED} resources are watched by one stream")
@@ -187,7 +191,7 @@ class Profile:
     async def _ask(self, context: Context, ask: Callable[[Bridge], Answer]) -> Answer:
         """Ask the product in a thread; its refusals become the protocol's errors."""
         caller = self.callers(context)
-        async with _told(caller, context.method):
+        async with refusing(caller, context.method):
             return await to_thread.run_sync(ask, caller.bridge)
 
 
@@ -232,7 +236,7 @@ def _completed(params: types.CompleteRequestParams) -> str | None:
 
 
 @asynccontextmanager
-async def _told(caller: Caller, deed: str) -> AsyncGenerator[None]:
+async def refusing(caller: Caller, deed: str) -> AsyncGenerator[None]:
     """Turn what goes wrong inside of the block into an error of the protocol: our sentence, our code, no more."""
     try:
         yield
@@ -287,12 +291,8 @@ def listener(hub: Hub) -> ListenHandler:
     return ListenHandler(hub.bus, max_subscriptions=_MOST_STREAMS)
 
 
-def create_server(
-    callers: Callers, hub: Hub, listening: ListenHandler, watching: Watching | None = None
-) -> Server[Any]:
+def create_server(profile: Profile, watching: Watching | None = None) -> Server[Any]:
     """Return the server; `watching` where a connection lasts, so that a client of 2025 can subscribe to resources."""
-    profile = Profile(callers, hub, listening)
-    schemas = {each.name: each.input_schema for each in tools.TOOLS}
     return Server[Any](
         "interlock",
         version=__version__,
@@ -300,7 +300,7 @@ def create_server(
         description="Approved work for agents: read it, run it, follow it.",
         instructions=_ABOUT,
         cache_hints=_HINTS,
-        get_tool_input_schema=schemas.get,
+        get_tool_input_schema=profile.input_schema,
         on_list_tools=profile.list_tools,
         on_call_tool=profile.call_tool,
         on_list_resources=profile.list_resources,

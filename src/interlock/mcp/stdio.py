@@ -21,7 +21,7 @@ from interlock.kernel.ids import UlidSource
 from interlock.mcp.changes import Hub
 from interlock.mcp.ports import Bridge, Caller, Changes
 from interlock.mcp.resources import checked_uri
-from interlock.mcp.server import Callers, Watching, create_server, failure, key_of, listener
+from interlock.mcp.server import Callers, Profile, Watching, create_server, failure, key_of, listener
 
 _MOST_BYTES = 2 * 1024 * 1024
 """Of one message, as over HTTP."""
@@ -43,7 +43,7 @@ async def _serve(bridge: Callable[[str], Bridge], changes: Changes, correlation_
 
     hub = Hub(changes)
     watcher = _Watcher(hub, caller)
-    server = create_server(caller, hub, listener(hub), Watching(watcher.subscribe, watcher.unsubscribe))
+    server = create_server(Profile(caller, hub, listener(hub)), Watching(watcher.subscribe, watcher.unsubscribe))
     server.add_notification_handler("notifications/initialized", types.NotificationParams, watcher.begin)
     options = server.create_initialization_options(NotificationOptions(resources_changed=True))
     stdin = cast("anyio.AsyncFile[str]", _Lines(sys.stdin.buffer))
