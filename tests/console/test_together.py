@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.console.conftest import Sit
 from tests.console.people import person
+from tests.console.wire import wire
 from tests.http.processes import HUMAN, Process, process
 
 pytestmark = pytest.mark.timeout(120)
@@ -24,9 +25,9 @@ def draft(server: Process, prompt: str = "sweep the floor", **work: object) -> s
     return str(made.json()["id"])
 
 
-def token(server: Process, name: str) -> str:
-    """Make a token for one more human; returns its text."""
-    body = {"name": name, "role": "admin", "kind": "human", "expires_in_seconds": 600}
+def token(server: Process, name: str, *, kind: str = "human", role: str = "admin") -> str:
+    """Make a token for somebody more; returns its text."""
+    body = {"name": name, "role": role, "kind": kind, "expires_in_seconds": 600}
     with server.client() as client:
         made = client.post("/ops/tokens", json=body)
     assert made.status_code == 201, made.text
@@ -108,6 +109,54 @@ def test_a_server_that_goes_away_in_the_middle_costs_nothing(
                     told = [each["kind"] for each in client.get("/ops/audit", params={"limit": 200}).json()]
                     assert client.get(f"/ops/drafts/{other}").json()["status"] == "draft"
                 assert told.count("draft.rejected") == 1
+
+
+@pytest.mark.proves("console-together")
+def test_a_wire_that_is_cut_is_told_and_what_happened_meanwhile_is_there_once(
+    server: Process, repository: Path, browser: Browser
+) -> None:
+    first = draft(server, repository=str(repository))
+    with wire(int(server.address.rpartition(":")[2])) as line, person(browser, line.address) as alice:
+        alice.log_in(HUMAN, f"/review/{first}")
+        alice.page.get_by_role("button", name="Approve").click()
+        line.break_()
+        expect(alice.page.get_by_text("Not connected.")).to_be_visible()
+        submit = alice.page.get_by_role("form", name="Approve").get_by_role("button", name="Approve")
+        submit.click()
+        expect(alice.page.get_by_role("alert").filter(has_text="can not be reached")).to_be_visible()
+        for number in range(20):
+            draft(server, f"number {number} of twenty", repository=str(repository))
+        assert approved(server) == []
+        line.mend()
+        expect(alice.page.get_by_text("Not connected.")).to_have_count(0, timeout=20_000)
+        listed = alice.page.get_by_role("list", name="Drafts").get_by_role("link")
+        expect(listed.filter(has_text="of twenty")).to_have_count(20)
+        assert approved(server) == []  # nothing is done later, unasked
+        submit.click()
+        expect(alice.page.get_by_role("article").get_by_text("approved", exact=True).first).to_be_visible()
+        assert approved(server) == [first]
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        (("agent", "admin"), "Only a human approves"),
+        (("service", "admin"), "Only a human approves"),
+        (("human", "operator"), "takes the role admin"),
+        (("human", "actions"), "takes the role admin"),
+    ],
+)
+def test_who_may_not_approve_is_not_offered_it(
+    server: Process, repository: Path, sit: Sit, who: tuple[str, str], told: str
+) -> None:
+    kind, role = who
+    draft_id = draft(server, repository=str(repository))
+    somebody = sit(token(server, "carol", kind=kind, role=role), f"/review/{draft_id}")
+    expect(somebody.page.get_by_role("article")).to_contain_text(told)
+    assert somebody.page.get_by_role("button", name="Approve").count() == 0
+    somebody.page.keyboard.press("a")
+    assert somebody.page.get_by_role("form", name="Approve").count() == 0
+    assert approved(server) == []
 
 
 @pytest.mark.proves("console-together")

@@ -1,0 +1,81 @@
+"""A wire between a browser and a server that can be cut and mended."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Wire:
+    """Hands on bytes in both directions while it is whole; cut, it ends every connection and takes no new one."""
+
+    port: int
+    to: int
+    cut: bool = False
+    _open: list[socket.socket] = field(default_factory=list[socket.socket])
+    _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def break_(self) -> None:
+        self.cut = True
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+        for each in self._threads:
+            each.join()
+        self._open.clear()
+        self._threads.clear()
+
+    def mend(self) -> None:
+        self.cut = False
+
+    def join(self, near: socket.socket) -> None:
+        """Lead a connection on to the port."""
+        if self.cut:
+            near.close()
+            return
+        far = socket.create_connection(("127.0.0.1", self.to))
+        self._open += [near, far]
+        self._threads.append(threading.Thread(target=_carry, args=(near, far)))
+        self._threads[-1].start()
+
+
+@contextmanager
+def wire(to: int) -> Generator[Wire]:
+    """Lay a wire to a port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        made = Wire(listening.getsockname()[1], to)
+
+        def take() -> None:
+            with suppress(OSError):  # the listener is closed at the end
+                while True:
+                    made.join(listening.accept()[0])
+
+        threading.Thread(target=take, daemon=True).start()
+        yield made
+        made.break_()
+
+
+def _carry(near: socket.socket, far: socket.socket) -> None:
+    with near, far:
+        back = threading.Thread(target=_hand_on, args=(far, near))
+        back.start()
+        _hand_on(near, far)
+        back.join()
+
+
+def _hand_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    for each in (source, target):
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
