@@ -17,7 +17,7 @@ demo: $(READY) ## See the main job on this very repository: draft, approve, run,
 	@$(BIN)/python demo/main_job.py
 
 .PHONY: up
-up: $(READY) ## Make a workspace in ./workspace and serve it with a worker on 127.0.0.1:9325, until Ctrl-C
+up: $(READY) ui ## Make a workspace in ./workspace and serve it with a worker on 127.0.0.1:9325, until Ctrl-C
 	@$(BIN)/interlock init workspace
 	@echo "To log in, in another terminal:"
 	@echo "  $(BIN)/interlock --workspace workspace token create --name $$(id -un) --kind human --role admin"
