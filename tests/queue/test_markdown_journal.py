@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -51,7 +52,8 @@ class Workspace:
     def __post_init__(self) -> None:
         (self.root / ".interlock").mkdir(exist_ok=True)
         self.path = self.root / "QUEUE.md"
-        self.database().create(ORIGIN)
+        with closing(self.database()) as database:  # tests fork: a child must not inherit an open database
+            database.create(ORIGIN)
 
     def database(self) -> SqliteDatabase:
         state = self.root / ".interlock"

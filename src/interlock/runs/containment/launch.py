@@ -42,6 +42,9 @@ class Started:
     start_time: int
     boot_id: str
     supervisor_pid: int
+    keeper_pid: int
+    """The parent of everything that the agent starts; as long as it is there, something of the tree may be."""
+    keeper_start_time: int
     containment: Mode
     git: GitMode
     """How the overlaid folders appear: `none` if there are none, or nothing is held (best effort)."""
@@ -211,8 +214,11 @@ class Contained:
     def _lost(self, milliseconds: int) -> Ended | InterlockError:
         """Clear up after a supervisor that died without a word."""
         left = processes.kill_marked(self.marker)
-        if not self._started:
+        started = self._started
+        if not started:
             return SupervisorFailed("The supervisor died before it could tell that the agent runs.")
+        # Process 1 of a namespace sheds its marker first and is gone last: after everything that lived in it.
+        left += processes.outlast(started.keeper_pid, started.keeper_start_time)
         return Ended(
             exit_code=None,
             signal=None,
@@ -248,6 +254,8 @@ def _started(event: StartedJson) -> Started:
         start_time=event["start_time"],
         boot_id=event["boot_id"],
         supervisor_pid=event["supervisor_pid"],
+        keeper_pid=event["keeper_pid"],
+        keeper_start_time=event["keeper_start_time"],
         containment=event["containment"],
         git=event["git"],
         notes=tuple(event["notes"]),

@@ -120,24 +120,37 @@ def kill_marked(marker: str) -> list[int]:
     return sweep(lambda: [pid for pid in marked(marker) if pid != os.getpid()])[1]
 
 
+def outlast(pid: int, start_time: int) -> list[int]:
+    """Kill a process and wait until it is gone, ten seconds at most; returns it if it would not go, else nothing."""
+    deadline = time.monotonic() + _SWEEPS_AT_MOST_SECONDS
+    while start_time_of(pid) == start_time:
+        if time.monotonic() > deadline:
+            return [pid]
+        send(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_BETWEEN_SWEEPS_SECONDS)
+    return []
+
+
 def sweep(find: Callable[[], list[int]], reap: Callable[[], bool] = lambda: False) -> tuple[set[int], list[int]]:
     """Kill what `find` finds until two sweeps in a row find nothing; returns (killed, left at the deadline).
 
     `reap` buries dead children of ours and says whether others live. That there are none is the proof, where orphans
     become our children, that nothing below us is left, however fast it moves.
     """
-    killed: set[int] = set()
+    killed: dict[int, int | None] = {}
     quiet = 0
     deadline = time.monotonic() + _SWEEPS_AT_MOST_SECONDS
     while True:
         childless = not reap()
         found = find()
+        # What dies sheds its marker before it is gone, and the first of a namespace goes after all others in it.
+        found += [pid for pid, began in killed.items() if pid not in found and began and start_time_of(pid) == began]
         quiet = quiet + 1 if childless and not found else 0
         if quiet == 2 or time.monotonic() > deadline:
-            return killed, found
+            return set(killed), found
         for pid in found:
+            killed.setdefault(pid, start_time_of(pid))
             send(pid, signal.SIGKILL)
-        killed.update(found)
         if found:
             time.sleep(_PAUSE_BETWEEN_SWEEPS_SECONDS)
 

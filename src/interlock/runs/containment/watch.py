@@ -51,6 +51,8 @@ def _started(newborn: birth.Newborn) -> StartedJson:
         "start_time": newborn.start_time,
         "boot_id": processes.boot_id(),
         "supervisor_pid": os.getpid(),
+        "keeper_pid": newborn.keeper.pid,
+        "keeper_start_time": processes.start_time_of(newborn.keeper.pid) or 0,
         "containment": "namespaces" if newborn.keeper.contained else "best_effort",
         "git": newborn.view["git"],
         "notes": newborn.view["notes"],

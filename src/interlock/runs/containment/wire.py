@@ -81,6 +81,8 @@ class StartedJson(TypedDict):
     start_time: int
     boot_id: str
     supervisor_pid: int
+    keeper_pid: int
+    keeper_start_time: int
     containment: Mode
     git: GitMode
     notes: list[str]
