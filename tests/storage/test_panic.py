@@ -41,7 +41,7 @@ from interlock.queue.markdown_service import MarkdownQueue
 from interlock.queue.models import Executor, Item, ItemKind, NewItem, WorkerProcess
 from interlock.queue.service import Queue
 from interlock.runs.events import RunApplied
-from interlock.runs.models import Claim, Outcome, Run, StepName
+from interlock.runs.models import Claim, Outcome, Pulse, Run, StepName
 from interlock.runs.results import Results
 from interlock.runs.service import Runs
 from interlock.settings import Settings
@@ -296,6 +296,7 @@ CALMING: Mapping[type, Mapping[str, Made]] = {
         "rescue": _with(Scene.claimed, lambda s, c: s.house.runs.rescue(WORKER, c.item, reason="worker_dead")),
         "renew": _with(Scene.claimed, lambda s, _: s.house.runs.renew(ME.id)),
         "write_log": _with(Scene.claimed, lambda s, c: s.house.runs.write_log(c, [])),
+        "put_pulse": _with(Scene.claimed, lambda s, c: s.house.runs.put_pulse(c, Pulse(fence=c.item.fence))),
     },
     Queue: {
         "hold": _with(Scene.held, lambda s, i: s.queue(lambda q: q.hold(i.id, i.fence))),
@@ -345,7 +346,7 @@ READING: Mapping[type, set[str]] = {
     Approval: {"draft", "drafts", "versions", "difference", "terms", "approved", "all_approved", "plan"},
     Runs: {
         *("get", "list", "steps", "log", "search", "patch", "ended_before"),
-        *("check_startable", "frozen", "places", "stragglers"),
+        *("check_startable", "frozen", "places", "pulse", "stragglers"),
     },
     Queue: {"get", "list", "counts", "history", "explain", "lost", "paused", "together"},
     MarkdownQueue: {"warnings", "rows", "row"},

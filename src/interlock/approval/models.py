@@ -15,6 +15,8 @@ from interlock.kernel.transitions import Transitions
 
 TERMS_SCHEMA = "interlock.terms/v1"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}(=[A-Za-z0-9][A-Za-z0-9._/-]{0,62})?")
+_MAY_BE_NONE = {"tokens", "cost_microusd"}
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
 
@@ -52,18 +54,23 @@ class Limits:
     """How large the worktree may grow."""
     patch_bytes: int = 16 * 1024 * 1024
     """How large the resulting patch may be."""
+    tokens: int = 0
+    """How many tokens, read and written, the agent may use, as it says itself; 0 for no limit."""
+    cost_microusd: int = 0
+    """What the agent may cost, in millionths of a US dollar, as it says itself; 0 for no limit."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
             most = _MOST_SECONDS if each.name.endswith("_seconds") else _MOST
-            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+            least = 0 if each.name in _MAY_BE_NONE else 1
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 told = f"{most} (a year)" if most == _MOST_SECONDS else "2^53"
-                raise InvalidWork(f"the limit {each.name} must be a whole number above 0 and at most {told}")
+                raise InvalidWork(f"the limit {each.name} must be a whole number from {least} to {told}")
 
     def to_json(self) -> dict[str, int]:
-        """Return the limits by name."""
-        return asdict(self)
+        """Return the limits by name; what was added later stands there only where it is set (digests stay)."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _MAY_BE_NONE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +92,17 @@ class Work:
     network: bool = True
     """Whether the agent may reach the network."""
     limits: Limits = field(default_factory=Limits)
+    agent: str = "command"
+    """Which adapter reads what the command prints, and can take its session up again: `runs/agents/`."""
+    needs: tuple[str, ...] = ()
+    """Labels and capabilities that a node must have to take the run, `gpu` or `region=eu`."""
+    rung: str | None = None
+    """The least evidence of being done that is accepted (`runs.models.Rung`); None for the workspace's policy."""
 
     def __post_init__(self) -> None:
+        for label in self.needs:
+            if not _LABEL.fullmatch(label):
+                raise InvalidWork(f"a node is asked for by NAME or NAME=VALUE, not {label[:80]!a}")
         for name in self.environment:
             if not _VARIABLE.fullmatch(name) or name.startswith(("INTERLOCK_", "ORCH_")):
                 raise InvalidWork(f"--env takes the name of a variable that may be handed on, not {name[:80]!a}")
@@ -100,6 +116,15 @@ class Work:
         plain["command"] = list(self.command) if self.command is not None else None
         plain["checks"] = [list(check) for check in self.checks]
         plain["environment"] = sorted(self.environment)
+        plain["limits"] = self.limits.to_json()
+        for (
+            name,
+            usual,
+        ) in _LATER.items():  # these stand there only where they are set: earlier digests stay as they are
+            if plain[name] == usual:
+                del plain[name]
+        if self.needs:
+            plain["needs"] = sorted(set(self.needs))
         return plain
 
     @classmethod
@@ -115,7 +140,13 @@ class Work:
             environment=tuple(cast("Sequence[str]", data["environment"])),
             network=data["network"],
             limits=Limits(**data["limits"]),
+            agent=data.get("agent", "command"),
+            needs=tuple(cast("Sequence[str]", data.get("needs", ()))),
+            rung=data.get("rung"),
         )
+
+
+_LATER: Mapping[str, Any] = {"agent": "command", "needs": (), "rung": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +217,9 @@ def with_defaults(work: Work, defaults: Work) -> Work:
         environment=work.environment or defaults.environment,
         network=work.network,
         limits=work.limits,
+        agent=defaults.agent,
+        needs=work.needs or defaults.needs,
+        rung=work.rung or defaults.rung,
     )
 
 

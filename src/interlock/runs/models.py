@@ -86,6 +86,34 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What was last seen of the agent at work: what it said of itself, and where its process is."""
+
+    fence: int = 0
+    node_id: str | None = None
+    """On which node; None where no node is known."""
+    host: str | None = None
+    pid: int | None = None
+    start_time: int | None = None
+    boot_id: str | None = None
+    started_ms: int | None = None
+    """When its process was there."""
+    output_ms: int | None = None
+    """When it last printed something."""
+    output_bytes: int = 0
+    session_id: str | None = None
+    """The agent's own name of its conversation, by which it can be taken up again."""
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_microusd: int | None = None
+    """Millionths of a US dollar, as the agent says; None where it does not say."""
+    terminal: str | None = None
+    """Its last word on the whole, where its output has one: `success`, `failure`, `limit` (its provider's)."""
+    terminal_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One line of a run's log."""
 

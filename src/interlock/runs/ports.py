@@ -13,7 +13,7 @@ from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
 from interlock.kernel.events import Emit
 from interlock.queue.service import Queue
-from interlock.runs.models import LogLine, Run, RunStatus, Step, StepName
+from interlock.runs.models import LogLine, Pulse, Run, RunStatus, Step, StepName
 
 
 class RunStore(Protocol):
@@ -71,6 +71,14 @@ class RunStore(Protocol):
 
     def stragglers(self, since_ms: int, before_ms: int) -> Sequence[tuple[str, int]]:
         """List runs that ended in this time with the fences of steps that were never seen to end."""
+        ...
+
+    def pulse(self, run_id: str) -> Pulse | None:
+        """Return what was last seen of a run's agent."""
+        ...
+
+    def put_pulse(self, run_id: str, pulse: Pulse) -> None:
+        """Keep what is seen of a run's agent now."""
         ...
 
     def log(self, run_id: str, lines: Sequence[LogLine]) -> None:

@@ -18,7 +18,7 @@ from interlock.kernel.ids import UlidSource, checked
 from interlock.queue.models import PRIORITY_RANK, Executor, Item, ItemKind, NewItem, WorkerProcess
 from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
 from interlock.runs.events import RunAgentStarted, RunArchived, RunCreated, RunStepCompleted
-from interlock.runs.models import Claim, Found, LogLine, Outcome, Run, RunStatus, Step, StepName
+from interlock.runs.models import Claim, Found, LogLine, Outcome, Pulse, Run, RunStatus, Step, StepName
 from interlock.runs.ports import Look, Open, RunDesk
 
 _HOUR_MS = 3_600_000
@@ -225,6 +225,18 @@ class Runs:
         with self.light() as desk:
             if desk.queue.store.hold(claim.item.id, claim.item.fence):
                 desk.runs.log(claim.run.id, lines)
+
+    def put_pulse(self, claim: Claim, pulse: Pulse) -> None:
+        """Keep what is seen of the agent now; a worker that came too late changes nothing. Not an event."""
+        with self.light() as desk:
+            if desk.queue.store.hold(claim.item.id, claim.item.fence):
+                desk.runs.put_pulse(claim.run.id, pulse)
+
+    def pulse(self, run_id: str) -> Pulse | None:
+        """Return what was last seen of a run's agent; None before one was started."""
+        checked(run_id, "r")
+        with self.look() as desk:
+            return desk.runs.pulse(run_id)
 
     def begin_step(self, actor: Actor, claim: Claim, name: StepName) -> None:
         """Note that a step begins; raises `LeaseLost` if the run is not this worker's any more."""

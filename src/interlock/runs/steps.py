@@ -119,26 +119,26 @@ class Execution:
         if self.outputs and not self._can_go_on():
             self.outputs = {}
             self._runs.check_startable(self.claim.approved.id)  # the agent will be started again
-        for name, step in (
-            (StepName.PREPARE, self._prepare),
-            (StepName.AGENT, self._agent),
-            (StepName.COLLECT, self._collect),
-            (StepName.VERIFY, self._verify),
-        ):
-            if name in self.outputs:
-                continue
-            self._patiently(lambda name=name: self._runs.begin_step(self._actor, self.claim, name))
-            self.bench.probe(f"{name.value}.begun")
-            output, bodies = step()
-            self.bench.probe(f"{name.value}.made")
-            self._patiently(
-                lambda name=name, output=output, bodies=bodies: self._runs.complete_step(
-                    self._actor, self.claim, name, output, bodies=bodies
-                )
-            )
-            self.outputs[name] = output
-            self.bench.probe(f"{name.value}.done")
+        for name in (StepName.PREPARE, StepName.AGENT, StepName.COLLECT, StepName.VERIFY):
+            if name not in self.outputs:
+                self._do(name)
         self._finish(*self._verdict())
+
+    def _do(self, name: StepName) -> None:
+        """Do one step, and keep its output before the next begins."""
+        step = {
+            StepName.PREPARE: self._prepare,
+            StepName.AGENT: self._agent,
+            StepName.COLLECT: self._collect,
+            StepName.VERIFY: self._verify,
+        }[name]
+        self._patiently(lambda: self._runs.begin_step(self._actor, self.claim, name))
+        self.bench.probe(f"{name.value}.begun")
+        output, bodies = step()
+        self.bench.probe(f"{name.value}.made")
+        self._patiently(lambda: self._runs.complete_step(self._actor, self.claim, name, output, bodies=bodies))
+        self.outputs[name] = output
+        self.bench.probe(f"{name.value}.done")
 
     def _can_go_on(self) -> bool:
         """Say whether what completed steps left behind is still here; until the agent has ended, nothing counts."""

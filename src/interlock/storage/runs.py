@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from interlock.kernel.canonical import JsonObject, canonical
-from interlock.runs.models import LogLine, Run, RunStatus, Step, StepName
+from interlock.runs.models import LogLine, Pulse, Run, RunStatus, Step, StepName
 from interlock.storage.database import Row, Transaction
 
 
@@ -126,6 +126,17 @@ class StoredRuns:
         """List runs that ended in this time with the fences of steps that were never seen to end."""
         rows = self.transaction.all("step_stragglers", since=since_ms, before=before_ms)
         return [(row["run_id"], row["fence"]) for row in rows]
+
+    def pulse(self, run_id: str) -> Pulse | None:
+        """Return what was last seen of a run's agent."""
+        row = self.transaction.one("pulse_get", run_id=run_id)
+        return Pulse(**{each.name: row[each.name] for each in fields(Pulse)}) if row else None
+
+    def put_pulse(self, run_id: str, pulse: Pulse) -> None:
+        """Keep what is seen of a run's agent now."""
+        self.transaction.run(
+            "pulse_put", run_id=run_id, **{each.name: getattr(pulse, each.name) for each in fields(pulse)}
+        )
 
     def log(self, run_id: str, lines: Sequence[LogLine]) -> None:
         """Append lines to a run's log."""

@@ -91,3 +91,23 @@ ORDER BY leaf_index LIMIT :limit;
 SELECT leaf_index, leaf FROM sealed
 WHERE subject = :draft_id AND substr(kind, 1, 6) = 'draft.' AND kind = 'draft.approved'
 ORDER BY leaf_index;
+
+-- name: pulse_get
+SELECT * FROM run_pulse WHERE run_id = :run_id;
+
+-- name: pulse_put
+-- A process that was seen under a lower fence never replaces what a later one says.
+INSERT INTO run_pulse (
+    run_id, fence, node_id, host, pid, start_time, boot_id, started_ms, output_ms, output_bytes, session_id, turns,
+    input_tokens, output_tokens, cost_microusd, terminal, terminal_ms
+) VALUES (
+    :run_id, :fence, :node_id, :host, :pid, :start_time, :boot_id, :started_ms, :output_ms, :output_bytes, :session_id,
+    :turns, :input_tokens, :output_tokens, :cost_microusd, :terminal, :terminal_ms
+)
+ON CONFLICT (run_id) DO UPDATE SET
+    fence = excluded.fence, node_id = excluded.node_id, host = excluded.host, pid = excluded.pid,
+    start_time = excluded.start_time, boot_id = excluded.boot_id, started_ms = excluded.started_ms,
+    output_ms = excluded.output_ms, output_bytes = excluded.output_bytes, session_id = excluded.session_id,
+    turns = excluded.turns, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+    cost_microusd = excluded.cost_microusd, terminal = excluded.terminal, terminal_ms = excluded.terminal_ms
+WHERE excluded.fence >= run_pulse.fence;
