@@ -25,7 +25,7 @@ up: $(READY) ui ## Make a workspace in ./workspace and serve it with a worker on
 
 .PHONY: test
 test: ui ui-test tests/mcp/node_modules/.ready ## Run every test, on SQLite and on a PostgreSQL of its own, and in Chromium
-	@$(BIN)/pytest -q -n 2 --dist worksteal
+	@$(BIN)/pytest -q -n 3 --dist worksteal
 
 .PHONY: check
 check: $(READY) ## Format, lint, types, layers

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -40,14 +41,72 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A fresh database on the server."""
-    name = f"t_{uuid.uuid4().hex}"
+@pytest.fixture(scope="session")
+def _databases(postgres_server: str) -> Iterator[Databases]:
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        yield postgres_server.replace("/postgres?", f"/{name}?")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        databases = Databases(postgres_server, connection)
+        yield databases
+        databases.drop_used()
+        databases.drop_template()
+
+
+class Databases:
+    """Databases on the tests' server, each used by one test."""
+
+    def __init__(self, server: str, connection: psycopg.Connection) -> None:
+        self._server, self._connection = server, connection
+        self._used: list[str] = []
+        self._template = ""
+
+    def empty(self) -> str:
+        """Make one without anything in it; returns its address."""
+        return self._address(self._made(""))
+
+    def ready(self) -> str:
+        """Make one with the schema and an empty log: a copy of one that was made once."""
+        if not self._template:
+            self._template = self._made("")
+            with closing(PostgresDatabase(self._address(self._template))) as template:
+                template.create(ORIGIN)
+        return self._address(self._made(f" TEMPLATE {self._template}"))
+
+    def used(self, url: str) -> None:
+        """Note that a database is not needed any more."""
+        self._used.append(url.split("?", maxsplit=1)[0].rsplit("/", 1)[1])
+
+    def drop_used(self) -> None:
+        """Drop what is not needed any more; later, because to drop what was just closed waits a tenth of a second."""
+        while self._used:
+            self._connection.execute(f"DROP DATABASE {self._used.pop()} WITH (FORCE)".encode())
+
+    def drop_template(self) -> None:
+        if self._template:
+            self._connection.execute(f"DROP DATABASE {self._template} WITH (FORCE)".encode())
+
+    def _made(self, how: str) -> str:
+        self.drop_used()
+        name = f"t_{uuid.uuid4().hex}"
+        self._connection.execute(f"CREATE DATABASE {name}{how}".encode())
+        return name
+
+    def _address(self, name: str) -> str:
+        return self._server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def postgres_url(_databases: Databases) -> Iterator[str]:
+    """A fresh database on the server."""
+    url = _databases.empty()
+    yield url
+    _databases.used(url)
+
+
+@pytest.fixture
+def ready_postgres_url(_databases: Databases) -> Iterator[str]:
+    """A fresh database on the server, with the schema and an empty log."""
+    url = _databases.ready()
+    yield url
+    _databases.used(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -57,9 +116,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "sqlite":
         (tmp_path / ".interlock").mkdir(exist_ok=True)
         made = SqliteDatabase(tmp_path / ".interlock" / "interlock.db", wake_folder=tmp_path / ".interlock" / "wake")
+        made.create(ORIGIN)
     else:
-        made = PostgresDatabase(request.getfixturevalue("postgres_url"))
-    made.create(ORIGIN)
+        made = PostgresDatabase(request.getfixturevalue("ready_postgres_url"))
     yield made
     made.close()
 

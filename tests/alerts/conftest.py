@@ -198,7 +198,7 @@ def timed(request: pytest.FixtureRequest, tmp_path: Path, time: Time) -> Iterato
         (tmp_path / ".interlock").mkdir(exist_ok=True)
         made = SqliteDatabase(tmp_path / ".interlock" / "interlock.db", now=time)
     else:
-        made = PostgresDatabase(request.getfixturevalue("postgres_url"), now=time)
+        made = PostgresDatabase(request.getfixturevalue("ready_postgres_url"), now=time)
     made.create(ORIGIN)
     yield made
     made.close()

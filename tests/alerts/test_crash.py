@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def dies(town: Town, request: pytest.FixtureRequest, hook: Receiver, step: str) -> None:
-    url = "" if hasattr(town.database, "path") else request.getfixturevalue("postgres_url")
+    url = "" if hasattr(town.database, "path") else request.getfixturevalue("ready_postgres_url")
     words = [sys.executable, "-m", "tests.alerts.doomed", str(town.root), url, hook.url, step]
     done = subprocess.run(words, cwd=ROOT, check=False, timeout=50, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr

@@ -44,7 +44,7 @@ def timed(request: pytest.FixtureRequest, tmp_path: Path, time: Time) -> Iterato
     if request.param == "sqlite":
         made = SqliteDatabase(layout.database, now=time)
     else:
-        made = PostgresDatabase(request.getfixturevalue("postgres_url"), now=time)
+        made = PostgresDatabase(request.getfixturevalue("ready_postgres_url"), now=time)
     made.create(ORIGIN)
     make_keys(layout, ORIGIN, "alice")
     yield Interlock(layout, Settings(), made, UlidSource())

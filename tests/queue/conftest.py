@@ -28,7 +28,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
         layout.state.mkdir()
         database = SqliteDatabase(Path(place), now=clock, wake_folder=layout.wake)
     else:
-        place = request.getfixturevalue("postgres_url")
+        place = request.getfixturevalue("ready_postgres_url")
         database = PostgresDatabase(place, now=clock)
     database.create(ORIGIN)
     make_keys(layout, ORIGIN, "alice")

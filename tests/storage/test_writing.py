@@ -128,7 +128,7 @@ def test_an_event_that_can_not_be_written_takes_the_state_with_it_and_leaves_no_
     if isinstance(database, SqliteDatabase):
         past(database.path, REFUSING["sqlite", moment])
     else:
-        past(request.getfixturevalue("postgres_url"), REFUSING["postgres", moment])
+        past(request.getfixturevalue("ready_postgres_url"), REFUSING["postgres", moment])
 
     def write(*subjects: str) -> None:
         with database.write(ALICE) as transaction:
