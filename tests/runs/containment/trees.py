@@ -35,6 +35,7 @@ class Wanted(TypedDict, total=False):
     run_marker: str
     stdin_file: Path
     wall_clock_seconds: float
+    lease_until: float
     grace_seconds: float
     max_file_bytes: int
     max_processes: int

@@ -8,13 +8,14 @@ import signal
 import sys
 
 from interlock.runs.containment import processes
-from interlock.runs.containment.line import TERMINATE
+from interlock.runs.containment.line import FREEZE, TERMINATE, THAW
 
 TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LINUX = sys.platform.startswith("linux")
+_FREEZES_AT_MOST = 100
 
 
 class Household:
@@ -31,7 +32,7 @@ class Household:
         self._supervisor = os.getppid()
 
     def until_agent_ends(self, orders: int, woken: int) -> None:
-        """Reap, and pass on the order to terminate; return when the agent has ended or the order to kill comes."""
+        """Reap, and pass the orders on; return when the agent has ended or the order to kill comes."""
         poller = select.poll()
         poller.register(orders, select.POLLIN)
         poller.register(woken, select.POLLIN)
@@ -41,9 +42,15 @@ class Household:
                 os.read(woken, 4096)
                 self.reap()
             if orders in ready:
-                if os.read(orders, 1) != TERMINATE:
+                order = os.read(orders, 1)
+                if order == TERMINATE:
+                    self._signal(signal.SIGTERM)
+                elif order == FREEZE:
+                    self._freeze()
+                elif order == THAW:
+                    self._signal(signal.SIGCONT)
+                else:
                     return
-                self._terminate()
 
     def reap(self) -> bool:
         """Bury whoever has died; say whether we still have children."""
@@ -55,14 +62,27 @@ class Household:
         else:
             self._others += 1
 
-    def _terminate(self) -> None:
+    def _signal(self, number: int) -> None:
         if self._contained:
-            processes.send(-1, signal.SIGTERM)
+            processes.send(-1, number)
         elif _LINUX:
             for pid in self._find():
-                processes.send(pid, signal.SIGTERM)
+                processes.send(pid, number)
         else:
-            processes.send(-self.agent, signal.SIGTERM)
+            processes.send(-self.agent, number)
+
+    def _freeze(self) -> None:
+        """Stop everything; to who is not stopped yet a child may be born, and only the kernel can tell all at once."""
+        self._signal(signal.SIGSTOP)
+        if self._contained or not _LINUX:
+            return
+        me = os.getpid()
+        for _ in range(_FREEZES_AT_MOST):
+            moving = [pid for pid in self._find() if pid != me and not processes.stands_still(pid)]
+            if not moving:
+                return
+            for pid in moving:
+                processes.send(pid, signal.SIGSTOP)
 
     def kill_everything(self) -> int | None:
         """Leave nothing alive; returns how many there were besides the agent (None: unknown, on macOS)."""

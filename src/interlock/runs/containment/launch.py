@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from interlock.kernel.errors import InterlockError
 from interlock.runs.containment import processes
 from interlock.runs.containment.errors import REFUSALS, AgentStartFailed, SupervisorFailed, TookTooLong
-from interlock.runs.containment.line import KILL, TERMINATE
+from interlock.runs.containment.line import KILL, RENEW, TERMINATE
 from interlock.runs.containment.output import Output
 
 if TYPE_CHECKING:
@@ -169,6 +169,11 @@ class Contained:
     def kill(self) -> None:
         """Kill the tree at once."""
         self._send(KILL)
+
+    def renew(self, until: float) -> None:
+        """Let the agent go on until then, by `line.lease_clock`; what stood still goes on. See `Spec.lease_until`."""
+        if self._started:  # before, the supervisor would take any word for a change of mind
+            self._send(RENEW + str(round(until * 1000)).encode() + b";")
 
     def close(self) -> None:
         """Let go: kill what still runs, wait until it is gone (at most 15 s), and close every descriptor."""

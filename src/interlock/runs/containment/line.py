@@ -6,6 +6,8 @@ import json
 import os
 import select
 import signal
+import sys
+import time
 
 TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 
 TERMINATE = b"T"
 KILL = b"K"
+RENEW = b"R"
+"""Followed by the instant until which the lease holds, in milliseconds of `lease_clock`, and `;`."""
+FREEZE = b"F"
+"""To the keeper only: let everything stand still where it is."""
+THAW = b"C"
 CLOSED = b""
 """Heard when the worker is gone, or when somebody asks the supervisor itself to terminate."""
 
@@ -56,6 +63,11 @@ class Line:
             os.write(_STATUS, json.dumps(event).encode() + b"\n")
         except BrokenPipeError:
             return
+
+
+def lease_clock() -> float:
+    """Return seconds that all processes of this machine count alike, also while it sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform.startswith("linux") else time.monotonic()
 
 
 def wake_on(number: int) -> int:

@@ -42,6 +42,12 @@ def start_time_of(pid: int) -> int | None:
     return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
 
 
+def stands_still(pid: int) -> bool:
+    """Say whether a process was stopped by a signal, or is not there."""
+    fields = _stat(pid)
+    return fields is None or fields[0] in ("T", "t", "Z", "X")
+
+
 def boot_id() -> str:
     """Name the boot and the process namespace within which pids and start times mean something; empty if unknown.
 

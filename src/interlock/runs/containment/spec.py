@@ -41,6 +41,9 @@ class Spec:
     """What the agent reads as its input: opened before anything is hidden, and on Linux a sealed copy of the file."""
     wall_clock_seconds: float | None = None
     """After this the agent is stopped politely; counted from its start."""
+    lease_until: float | None = None
+    """When the right to run ends, by `line.lease_clock`, unless `Contained.renew` puts it off: then everything stands
+    still until it is renewed or ended. So whoever takes a run over never meets an earlier one at work."""
     grace_seconds: float = 10.0
     """Between SIGTERM and SIGKILL."""
     max_file_bytes: int | None = None
@@ -108,6 +111,7 @@ class Spec:
             "stderr_fd": stderr_fd,
             "run_marker": self.run_marker,
             "wall_clock_seconds": self.wall_clock_seconds,
+            "lease_until": self.lease_until,
             "grace_seconds": self.grace_seconds,
             "max_file_bytes": self.max_file_bytes,
             "max_processes": self.max_processes,

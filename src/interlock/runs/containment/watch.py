@@ -15,7 +15,7 @@ import sys
 import time
 
 from interlock.runs.containment import birth, linux, processes
-from interlock.runs.containment.line import CLOSED, KILL, TERMINATE, Line
+from interlock.runs.containment.line import CLOSED, FREEZE, KILL, RENEW, TERMINATE, THAW, Line, lease_clock
 
 TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ class Watch:
         self._started_at = time.monotonic()
         self._wall_clock_at = _after(spec["wall_clock_seconds"])
         self._kill_at = self._give_up_keeper_at = float("inf")
+        self._lease_until = spec["lease_until"] or float("inf")
+        self._frozen = False
+        self._unheard = b""
         self._poller = select.poll()
         for descriptor in (*line.sources, newborn.keeper.report):
             self._poller.register(descriptor, select.POLLIN)
@@ -89,7 +92,8 @@ class Watch:
     def _turn(self) -> bool:
         """Wait for the next thing to happen and deal with it; False when the keeper has nothing more to say."""
         next_at = min(self._wall_clock_at, self._kill_at, self._give_up_keeper_at)
-        wait = None if next_at == float("inf") else max(0.0, next_at - time.monotonic()) * 1000 + 1
+        waits = min(next_at - time.monotonic(), self._leased_for())
+        wait = None if waits == float("inf") else max(0.0, waits) * 1000 + 1
         ready = [descriptor for descriptor, _ in self._poller.poll(wait)]
         orders = self._line.hear(ready)
         if orders is not None:
@@ -105,12 +109,36 @@ class Watch:
             for descriptor in self._line.sources:
                 self._poller.unregister(descriptor)
             self._kill("control_closed")
-        elif KILL in orders:
-            self._kill("stopped")
-        else:
-            self._stop("stopped")
+            return
+        self._unheard += orders
+        while self._unheard:
+            word, self._unheard = self._unheard[:1], self._unheard[1:]
+            if word == RENEW:
+                until, ended, rest = self._unheard.partition(b";")
+                if not ended:  # the rest of it is on its way
+                    self._unheard = word + self._unheard
+                    return
+                self._unheard = rest
+                self._renew(int(until) / 1000)
+            elif word == KILL:
+                self._kill("stopped")
+            else:
+                self._stop("stopped")
+
+    def _leased_for(self) -> float:
+        """Return for how long the agent may still go on; without end where it stands still already, or has to end."""
+        return float("inf") if self._frozen or self._reason else self._lease_until - lease_clock()
+
+    def _renew(self, until: float) -> None:
+        self._lease_until = until
+        if self._frozen and until > lease_clock():
+            self._frozen = False
+            self._family.order(THAW)
 
     def _watch_the_clock(self) -> None:
+        if self._leased_for() <= 0:
+            self._frozen = True
+            self._family.order(FREEZE)
         now = time.monotonic()
         if now >= self._wall_clock_at:
             self._stop("wall_clock")
@@ -123,7 +151,9 @@ class Watch:
     def _stop(self, reason: StopReason) -> None:
         """Ask everything in the tree to end, and give it the grace period for that."""
         self._wall_clock_at = float("inf")
-        if self._reason is None:
+        if self._frozen:  # it may be at work elsewhere by now: not a step more here
+            self._kill(reason)
+        elif self._reason is None:
             self._reason = reason
             self._family.order(TERMINATE)
             self._kill_at = time.monotonic() + self._grace

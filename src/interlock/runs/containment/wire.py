@@ -1,9 +1,9 @@
 """The shapes of what worker and supervisor tell each other: one JSON object on one line each.
 
-The worker writes one `SpecJson` to the supervisor's stdin and then only single bytes: `TERMINATE` or `KILL`. End of
-file there means that the worker is gone. The supervisor answers on stdout with `StartedJson` or `RefusedJson`, and
-after a start with `EndedJson`. The other shapes travel between supervisor, keeper and agent. All are for the type
-checker: the supervisor imports this module only while it is being checked.
+The worker writes one `SpecJson` to the supervisor's stdin, and then orders: single bytes, `TERMINATE` or `KILL`, or
+`RENEW` with an instant. End of file there means that the worker is gone. The supervisor answers on stdout with
+`StartedJson` or `RefusedJson`, and after a start with `EndedJson`. The other shapes travel between supervisor, keeper
+and agent. All are for the type checker: the supervisor imports this module only while it is being checked.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class SpecJson(TypedDict):
     stderr_fd: int
     run_marker: str
     wall_clock_seconds: float | None
+    lease_until: float | None
     grace_seconds: float
     max_file_bytes: int | None
     max_processes: int | None
