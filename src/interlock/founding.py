@@ -6,9 +6,16 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from interlock.access.models import Actor, PrincipalKind
+from interlock.access.models import Actor, PrincipalKind, require_human
 from interlock.app import LOG_KEY, Interlock, open_database
 from interlock.approval.plan import EMPTY_PLAN
+from interlock.evidence import publish
+from interlock.evidence.directory import folded
+from interlock.evidence.joining import asked
+from interlock.evidence.keys import create_key, load_signer, load_verifiers
+from interlock.fleet.identity import node_id
+from interlock.fleet.models import KeyAsked
+from interlock.kernel.errors import Invalid
 from interlock.kernel.ids import UlidSource
 from interlock.settings import Settings, for_init, load
 from interlock.storage.database import Database
@@ -60,12 +67,89 @@ def create_workspace(
             if house.approval.plan().version == 0:
                 house.approval.set_plan(actor, EMPTY_PLAN)
             house.keyring.complete(actor)
+            house.admit_keys()
             if actor.principal.kind is PrincipalKind.HUMAN:
                 house.delivery.accept_shipped(actor)
     with closing(house.database):
         for sentence in house.catch_up(actor):
             warn(sentence)
     return made
+
+
+def join_workspace(
+    root: Path, actor: Actor, *, database_url: str, replace: bool, warn: Callable[[str], None] = lambda _: None
+) -> list[Made]:
+    """Make this machine's part of a workspace whose database is there: no key is copied.
+
+    It gets a key of its own, for which the caller, a human, asks the log; whoever holds the log's key adds it. What it
+    trusts as the log's public key is what the database says: compare it with the first machine's.
+    """
+    require_human(actor.principal, "let a machine join")
+    settings = for_init(root, database_url, replacing=replace)
+    if not settings.database.url:
+        raise Invalid("--join is for a database that machines share", hint="name it: --database postgresql://…")
+    layout = Layout(root, settings.windows.ops_folder)
+    made = list(make_folders(layout))
+    with only_writer(layout):
+        with closing(open_database(layout, settings)) as database:
+            roots = _roots(layout, database)
+        if replace:
+            made += backed_up(layout, str(UlidSource()()))
+        made += make_files(layout, database_url or load(root, {}).database.url)
+        made += [make_entry_point(layout), make_queue(layout), *make_server_entry(layout)]
+        made += make_loop_scripts(layout, replace=replace)
+        made += make_devops_scripts(layout, replace=replace)
+        made += make_skeleton(layout)
+        made += [_trusted(layout, roots)]
+        house = Interlock.at(root)
+        with closing(house.database):
+            made += [_own_key(house, actor)]
+    with closing(house.database):
+        for sentence in house.catch_up(actor):
+            warn(sentence)
+    return made
+
+
+def _roots(layout: Layout, database: Database) -> list[str]:
+    """Return the log's public keys as its directory tells them; raises `WorkspaceInvalid` where there is no log."""
+    if (layout.keys / LOG_KEY).exists():
+        raise WorkspaceInvalid(f"{layout.keys / LOG_KEY} is there: this is the first machine, which need not join")
+    try:
+        log = StoredLog(database)
+        roots = [key.verifier.vkey() for key in folded(log.key_events()).log_keys() if key.revoked_from is None]
+    except DatabaseMissing:
+        roots = []
+    if not roots:
+        raise WorkspaceInvalid(
+            "the database has no workspace that could be joined", hint="make the first one: leave --join out"
+        )
+    return roots
+
+
+def _trusted(layout: Layout, roots: list[str]) -> Made:
+    """Write the log's public keys; those that are there already have to be among them."""
+    path = layout.evidence / "log.vkey"
+    if path.exists():
+        if not {each.vkey() for each in load_verifiers(path)} <= set(roots):
+            raise WorkspaceInvalid(f"{path} is of another log than the database's")
+        return Made(path, "kept")
+    publish.replace(path, [f"{each}\n".encode() for each in roots])
+    return Made(path, "created")
+
+
+def _own_key(house: Interlock, actor: Actor) -> Made:
+    """Make this node's key, and ask for it; done again, it asks for the same."""
+    node = node_id(house.layout.state, house.new_ulid)
+    name = f"service-{node}"
+    path = house.layout.keys / f"{name}.key"
+    there = path.exists()
+    signer = load_signer(path, f"interlock/{name}") if there else create_key(path, f"interlock/{name}")
+    vkey, reason = signer.verifier().vkey(), f"joined; asked for by {actor.principal}"
+    wish = KeyAsked(
+        name=name, vkey=vkey, reason=reason, envelope=asked(signer, name, reason), asked_by=str(actor.principal)
+    )
+    house.fleet.ask_key(actor, node, wish)
+    return Made(path, "kept" if there else "created")
 
 
 def _person(actor: Actor) -> str | None:
@@ -104,5 +188,5 @@ def _check_own_log(layout: Layout, database: Database) -> None:
         if StoredLog(database).size() > 0:
             raise WorkspaceInvalid(
                 "the database has the log of another workspace",
-                hint="name another one; for one workspace on two machines copy the settings and keys of the first",
+                hint="name another one; for one workspace on two machines: `interlock init DIR --database URL --join`",
             )

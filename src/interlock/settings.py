@@ -5,28 +5,40 @@ Secrets never stand in the file: `${NAME}` in the database's address is taken fr
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from interlock.access.options import AccessOptions
 from interlock.alerts.options import AlertOptions
-from interlock.approval.models import Limits, Work
+from interlock.approval.models import Limits, Rung, Work
 from interlock.approval.options import ApprovalOptions
+from interlock.fleet.models import checked_labels, node_name
+from interlock.fleet.options import FleetOptions, NodeOptions
 from interlock.kernel.errors import Invalid
 from interlock.kernel.words import split_command
 from interlock.pipelines.options import PipelineOptions
 from interlock.providers.options import ProviderOptions
 from interlock.queue.options import QueueOptions
-from interlock.runs.options import Namespaces
+from interlock.runs.options import Namespaces, Policy, TruthOptions
 
 FILE_NAME = "interlock.toml"
+PUBLISHED_NAME = "published.toml"
+"""In the state folder: the configuration of all nodes, as this one has taken it over."""
+LOCAL_SECTIONS = frozenset({"database", "node", "windows"})
+LOCAL_KEYS = frozenset({("server", "host"), ("server", "port")})
+"""What each node says for itself, and can not be published for all."""
+_FOLLOWED = re.compile(r"# interlock configuration ([1-9][0-9]{0,15}) sha256:([0-9a-f]{64})")
 _REFERENCE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+_DATABASE = re.compile(r"\s*\[\s*database\s*\]\s*(?:#.*)?$")
+_URL = re.compile(r"\s*url\s*=")
 _PASSWORD = re.compile(r"//[^:@/]*:([^@/]*)@|[?&](?:ssl)?password=([^&]*)")
 """Where PostgreSQL's library finds passwords in an address; `?` and `#` may be part of one."""
 _SEED_VARIABLES = {
@@ -36,18 +48,23 @@ _SEED_VARIABLES = {
 }
 """Other names of ours that seed 4 gives; ours wins."""
 _MAY_BE_ZERO = {
+    "ageing_seconds",
     "approval_seconds",
     "archive_after_seconds",
     "backoff_seconds",
+    "cost_microusd",
     "expires_after_seconds",
     "grace_seconds",
     "heartbeat_minutes",
     "run_seconds",
+    "tokens",
 }
 _LAST_PORT = 65_535
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
 Section = TypeVar("Section")
+Engine = Literal["local", "temporal"]
+RungName = Literal["self_reported", "exit_code", "checked", "ci"]
 
 
 class SettingsInvalid(Invalid):
@@ -86,6 +103,14 @@ class AgentSettings:
     base: str = ""
     checks: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    adapter: str = "command"
+    """Whose output the command prints; without a command, the agent for which one is written (`runs/agents/`)."""
+    model: str = ""
+    """The model that such an agent is told to use; empty for its own default."""
+    tools: tuple[str, ...] = ()
+    """What such an agent may use without asking, in its own words; empty for what its adapter allows as a rule."""
+    needs: tuple[str, ...] = ()
+    """Labels and capabilities that a node must have to take the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +119,8 @@ class WorkerSettings:
 
     concurrency: int = 2
     """How many runs one worker carries out at the same time."""
+    engine: Engine = "local"
+    """What makes runs go in a worker's process; workers of both kinds may share one queue."""
     namespaces: Namespaces = "auto"
     """`auto` contains agents as well as the machine can, `require` refuses where it can not; `never` is for tests."""
     visible: tuple[str, ...] = ()
@@ -103,11 +130,36 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TemporalSettings:
+    """Section `[temporal]`: where the engine `temporal` finds its server. Secrets lie in files of their own."""
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    task_queue: str = ""
+    """Shared by all workers over one database and by nobody else; empty for one that is named after its log."""
+    tls: bool = False
+    tls_ca_file: str = ""
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+    api_key_file: str = ""
+    lease_seconds: int = 600
+    """How long a run stays claimed while no step of it is at work: so long Temporal may be away."""
+    heartbeat_seconds: int = 10
+    """After how long without a sign of life Temporal takes a step's process to be gone."""
+    take_up_seconds: int = 10
+    """After how long a step that nobody takes up is given to others."""
+    sweep_seconds: int = 5
+    """How often claims and workflows are held against each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """Section `[runs]`."""
 
     archive_after_seconds: int = 7 * 24 * 3600
     """When log and steps of a run that has ended go into the archive; 0 for never."""
+    rung: RungName = "exit_code"
+    """The least evidence of being done that is accepted; work may ask for more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +205,17 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     access: AccessOptions = field(default_factory=AccessOptions)
     runs: RunSettings = field(default_factory=RunSettings)
+    truth: TruthOptions = field(default_factory=TruthOptions)
     loops: LoopSettings = field(default_factory=LoopSettings)
     alerts: AlertOptions = field(default_factory=AlertOptions)
     server: ServerSettings = field(default_factory=ServerSettings)
     windows: WindowSettings = field(default_factory=WindowSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    temporal: TemporalSettings = field(default_factory=TemporalSettings)
     providers: ProviderOptions = field(default_factory=ProviderOptions)
     pipelines: PipelineOptions = field(default_factory=PipelineOptions)
+    node: NodeOptions = field(default_factory=NodeOptions)
+    fleet: FleetOptions = field(default_factory=FleetOptions)
 
     def approval_options(self) -> ApprovalOptions:
         """Return what the approval room wants to know."""
@@ -168,6 +224,7 @@ class Settings:
             expires_after_seconds=self.approval.expires_after_seconds or None,
             max_text_bytes=self.approval.max_text_bytes,
             four_eyes=self.approval.four_eyes,
+            rung=Rung(self.runs.rung),
             defaults=Work(
                 command=command,
                 repository=self.agent.repository or None,
@@ -175,6 +232,10 @@ class Settings:
                 checks=tuple(split_command(check, "agent.checks") for check in self.agent.checks),
                 environment=self.agent.environment,
                 limits=self.limits,
+                agent=self.agent.adapter,
+                needs=self.agent.needs,
+                model=self.agent.model or None,
+                tools=self.agent.tools,
             ),
         )
 
@@ -200,32 +261,149 @@ def resolved_address(url: str, where: str) -> str:
     return _REFERENCE.sub(_from_environment, url)
 
 
-def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read a workspace's settings; raises `SettingsInvalid`, naming file and key."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """The published configuration that this node follows."""
+
+    version: int = 0
+    """0 for none."""
+    digest: str = ""
+    body: str = ""
+
+
+def load(folder: Path, environment: Mapping[str, str] | None = None, *, followed: Followed | None = None) -> Settings:
+    """Read a workspace's settings; raises `SettingsInvalid`, naming file and key.
+
+    Below its own file stands what was published for all nodes: as this one has taken it over, or as `followed` says.
+    """
+    followed = load_followed(folder) if followed is None else followed
+    settings = _laid(Settings(), parsed(followed.body, _published(folder)), {}, _published(folder))
+    return _laid(settings, _own(folder), os.environ if environment is None else environment, folder / FILE_NAME)
+
+
+def _own(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
-    data: dict[str, Any] = {}
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return parsed(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
-        pass
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return {}
+    except UnicodeDecodeError as error:
         raise SettingsInvalid(
             f"{path}: {error}", hint="mend the line, or move the file away for the defaults"
         ) from None
     except OSError as error:
         raise SettingsInvalid(f"{path} can not be read: {error.strerror}") from None
-    settings = Settings()
+
+
+def parsed(text: str, path: Path) -> dict[str, Any]:
+    """Read settings as TOML, known sections only; raises `SettingsInvalid`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsInvalid(
+            f"{path}: {error}", hint="mend the line, or move the file away for the defaults"
+        ) from None
     known = {each.name for each in fields(Settings)}
     for name, values in data.items():
         if name not in known or not isinstance(values, dict):
             raise SettingsInvalid(f"{path}: there is no section [{name}]; there are {', '.join(sorted(known))}")
-    for name in sorted(known):
+    return data
+
+
+def _laid(settings: Settings, data: Mapping[str, Any], environment: Mapping[str, str], path: Path) -> Settings:
+    """Lay what a file and an environment say over settings."""
+    for name in sorted(each.name for each in fields(Settings)):
         values = cast("dict[str, Any]", data.get(name, {}))
-        found = _section(
-            getattr(settings, name), name, values, os.environ if environment is None else environment, path
-        )
+        found = _section(getattr(settings, name), name, values, environment, path)
         settings = replace(settings, **{name: found})
     return settings
+
+
+def _published(folder: Path) -> Path:
+    return folder / ".interlock" / PUBLISHED_NAME
+
+
+def load_followed(folder: Path) -> Followed:
+    """Read which published configuration a workspace follows; raises `SettingsInvalid` for a file that was changed."""
+    path = _published(folder)
+    try:
+        head, _, body = path.read_bytes().decode("utf-8").partition("\n")
+    except FileNotFoundError:
+        return Followed()
+    except UnicodeDecodeError:
+        head, body = "", ""
+    except OSError as error:
+        raise SettingsInvalid(f"{path} can not be read: {error.strerror}") from None
+    match = _FOLLOWED.fullmatch(head)
+    if match is None or match[2] != sha256(body.encode()).hexdigest():
+        raise SettingsInvalid(
+            f"{path} was changed by hand", hint="delete it: this node then takes over anew what is published"
+        )
+    return Followed(version=int(match[1]), digest=f"sha256:{match[2]}", body=body)
+
+
+def followed_file(followed: Followed) -> tuple[str, bytes]:
+    """Return the name in the state folder, and the bytes, of what `load_followed` reads."""
+    head = f"# interlock configuration {followed.version} {followed.digest}\n"
+    return PUBLISHED_NAME, (head + followed.body).encode()
+
+
+def check_published(text: str) -> None:
+    """Raise `SettingsInvalid` unless this can be published for all nodes."""
+    path = Path("the configuration")
+    data = parsed(text, path)
+    for name, values in data.items():
+        own = [key for key in values if name in LOCAL_SECTIONS or (name, key) in LOCAL_KEYS]
+        if name in LOCAL_SECTIONS or own:
+            told = f"[{name}] {own[0]}" if own else f"[{name}]"
+            raise SettingsInvalid(
+                f"{told} is each node's own, and not published for all", hint=f"write it in each {FILE_NAME}"
+            )
+    _laid(Settings(), data, {}, path)
+
+
+def origins(folder: Path, environment: Mapping[str, str]) -> list[tuple[str, str, Any, str]]:
+    """List every setting: section, key, value, and where that comes from."""
+    followed = load_followed(folder)
+    common, own = parsed(followed.body, _published(folder)), _own(folder)
+    settings = load(folder, environment, followed=followed)
+    found: list[tuple[str, str, Any, str]] = []
+    for section in (each.name for each in fields(Settings)):
+        values: Any = getattr(settings, section)
+        for key in get_type_hints(cast("type[object]", type(values))):
+            ours = f"INTERLOCK_{section}_{key}".upper()
+            variable = next((each for each in (ours, *_SEED_VARIABLES.get(ours, ())) if each in environment), None)
+            where = "default"
+            if key in common.get(section, {}):
+                where = f"published {followed.version}"
+            if key in own.get(section, {}):
+                where = FILE_NAME
+            found.append((section, key, getattr(values, key), variable or where))
+    return found
+
+
+def with_database(text: str, url: str) -> str:
+    """Return the text of a settings file with this `[database] url`; everything else, comments too, stays as it is."""
+    before = tomllib.loads(text)
+    wanted = {**before, "database": {**before.get("database", {}), "url": url}}
+    line, lines = f"url = {json.dumps(url, ensure_ascii=False)}\n", text.splitlines(keepends=True)
+    place = next((at for at, each in enumerate(lines) if _DATABASE.match(each)), None)
+    if place is None:
+        after = text + ("" if not text or text.endswith("\n") else "\n") + f"\n[database]\n{line}"
+    else:
+        section = next((at for at in range(place + 1, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
+        old = next((at for at in range(place + 1, section) if _URL.match(lines[at])), None)
+        lines[place] = lines[place].rstrip("\n") + "\n"
+        after = "".join([*lines[: old or place + 1], line, *lines[old + 1 if old else place + 1 :]])
+    try:
+        if tomllib.loads(after) == wanted:
+            return after
+    except tomllib.TOMLDecodeError:
+        pass
+    raise SettingsInvalid(
+        f"{FILE_NAME} is written in a way in which [database] url can not be put",
+        hint='write the section [database] with a line `url = "…"` of its own, or leave it out',
+    )
 
 
 def for_init(folder: Path, database_url: str, *, replacing: bool) -> Settings:
@@ -272,7 +450,7 @@ def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a settin
     least, most = int(key not in _MAY_BE_ZERO), _most(key)
     items = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
     for item in items:
-        if isinstance(item, int) and not least <= item <= most:
+        if type(item) is int and not least <= item <= most:
             raise SettingsInvalid(f"{where} should be from {least} to {most}, not {item}")
         if key == "checks" or (key == "command" and item):
             split_command(cast("str", item), where)
@@ -282,11 +460,20 @@ def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a settin
         raise SettingsInvalid(f"{where} should not be empty")
     if key == "url" and value:
         _check_scheme(cast("str", value), where)
-    if key == "environment":
-        try:
-            Work(environment=items)
-        except Invalid as error:
-            raise SettingsInvalid(f"{where}: {error.message}") from None
+    try:
+        _check_words(key, value)
+    except Invalid as error:
+        raise SettingsInvalid(f"{where}: {error.message}") from None
+
+
+def _check_words(key: str, value: Any) -> None:  # noqa: ANN401 - a setting of any type
+    """Hold a setting against the grammar of the room that uses it; raises `Invalid`."""
+    if key in {"environment", "needs", "tools"} or (key in {"adapter", "model"} and value):
+        cast("Any", Work)(**{"agent" if key == "adapter" else key: value})
+    if key == "labels":
+        checked_labels(cast("tuple[str, ...]", value))
+    if key == "name":
+        node_name(cast("str", value), "")
 
 
 def _most(key: str) -> int:
@@ -336,6 +523,9 @@ def _name(hint: Any) -> str:  # noqa: ANN401 - a type
         tuple[str, ...]: "a list of texts",
         tuple[int, ...]: "a list of whole numbers",
         Namespaces: f"one of {', '.join(get_args(Namespaces))}",
+        Policy: f"one of {', '.join(get_args(Policy))}",
+        Engine: f"one of {', '.join(get_args(Engine))}",
+        RungName: f"one of {', '.join(get_args(RungName))}",
     }
     return names[hint]
 

@@ -345,8 +345,8 @@ def test_what_was_there_for_a_moment_is_not_told(post: Post, hook: Receiver) -> 
 @both
 def test_the_workspace_s_probes_find_what_waits_too_long(town: Town) -> None:
     house, options = town.house, town.with_options(approval_seconds=3600).options
-    looking = probes(options, house.approval, house.runs, house.queue_look, lambda: None)
-    assert set(looking) == {"approval_waiting", "run_stuck", "queue_stale", "evidence_unverified"}
+    looking = probes(options, house.approval, house.runs, house.queue_look, lambda: None, truths=house.truths)
+    assert set(looking) == {"approval_waiting", "run_stuck", "run_truth", "queue_stale", "evidence_unverified"}
     draft = house.approval.create(ALICE, "sweep")
     town.time.passes(3599)
     assert list(looking["approval_waiting"](town.time())) == []
@@ -357,7 +357,10 @@ def test_the_workspace_s_probes_find_what_waits_too_long(town: Town) -> None:
     for each in looking.values():
         assert list(each(town.time())) == []
     none = town.with_options(approval_seconds=0, run_seconds=0, evidence_seconds=0).options
-    assert set(probes(none, house.approval, house.runs, house.queue_look, lambda: None)) == {"queue_stale"}
+    assert set(probes(none, house.approval, house.runs, house.queue_look, lambda: None, truths=house.truths)) == {
+        "queue_stale",
+        "run_truth",
+    }
 
 
 def test_evidence_that_was_altered_is_found_and_what_is_unsigned_is_not_wrong(tmp_path: Path) -> None:
@@ -427,5 +430,5 @@ def test_the_house_plugs_an_alerter_together(house: Interlock, caplog: pytest.Lo
         alerter.turn()
     alerter.stop()
     alerter.finish(5)
-    assert set(alerter.probes) == {"approval_waiting", "run_stuck", "queue_stale", "evidence_unverified"}
+    assert set(alerter.probes) == {"approval_waiting", "run_stuck", "run_truth", "queue_stale", "evidence_unverified"}
     assert caplog.text == ""

@@ -227,12 +227,27 @@ def test_a_limit_holds_up_the_items_of_its_key_until_it_is_raised(in_database: Q
     assert taken == ["ORCH-001", "ORCH-002", None]
     assert in_database.json("limit") == [{"key": "gpu", "most": 2, "held": 2, "pending": 1}]
     assert in_database("limit", "gpu").out == "gpu\t2\t2\t1\n"
-    assert in_database("limit", "other").out == "no concurrency key is known\n"
+    assert in_database("limit", "other").out == "there is no limit\n"
     in_database("limit", "gpu", "--most", "3")
     assert in_database.json("claim", "--owner-session", "w")["id"] == "ORCH-003"
     in_database("limit", "--most", "3").refuses(2, "say which key")
     in_database("limit", "gpu", "--most", "-1").refuses(2, "--most")
     in_database("limit", "a|b", "--most", "1").refuses(2, "concurrency key")
+
+
+def test_a_limit_of_a_repository_an_agent_or_a_node_is_set_shown_and_removed(in_database: QueueDoor) -> None:
+    in_database("limit", "node:n_1", "--most", "3")
+    assert in_database("limit", "agent:codex", "--most", "2").out == "agent:codex -> at most 2\n"
+    assert in_database.json("limit") == [
+        {"key": "agent:codex", "most": 2, "held": 0, "pending": None},
+        {"key": "node:n_1", "most": 3, "held": 0, "pending": None},
+    ]
+    assert in_database("limit", "agent:codex", "--remove").out == "agent:codex -> no limit\n"
+    assert [each["key"] for each in in_database.json("limit")] == ["node:n_1"]
+    in_database("limit", "--remove").refuses(2, "say which key")
+    in_database("limit", "node:n_1", "--remove", "--most", "1").refuses(2, "contradict")
+    in_database("limit", "gpu", "--remove").refuses(2, "always has a limit")
+    in_database("limit", "repository:", "--most", "1").refuses(2, "is no repository")
 
 
 # --- rescue -----------------------------------------------------------------------------------------------------------

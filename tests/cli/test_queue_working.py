@@ -109,6 +109,27 @@ def test_the_oldest_of_the_highest_priority_is_claimed_first(queue: QueueDoor) -
     assert queue("claim", "--owner-session", "w").out == "No pending tasks\n"
 
 
+def test_what_needs_a_label_is_claimed_by_who_has_it(in_database: QueueDoor) -> None:
+    words = ("add", "--task", "t", "--success-criteria", "s")
+    assert in_database.json(*words, "--need", "gpu", "--need", "region=eu")["needs"] == ["gpu", "region=eu"]
+    assert in_database.json("claim", "--owner-session", "w", "--has", "gpu")["id"] is None
+    assert [each["id"] for each in in_database.json("list", "--need", "gpu")] == ["ORCH-001"]
+    assert in_database.json("list", "--need", "cpu") == []
+    assert in_database.json("list", "--repository", "/a") == in_database.json("list", "--node", "n_1") == []
+    assert in_database.json("explain", "ORCH-001")["because"][0]["code"] == "needs"
+    taken = in_database.json("claim", "--owner-session", "w", "--has", "gpu", "--has", "region=eu")
+    assert (taken["id"], taken["aged"], taken["node_id"]) == ("ORCH-001", 0, None)
+    in_database(*words, "--need", "G P U").refuses(2, "a label is NAME or NAME=VALUE")
+    in_database("claim", "--owner-session", "w", "--has", "'").refuses(2, "a label is NAME or NAME=VALUE")
+    in_database("list", "--need", "").refuses(2, "--need is empty")
+
+
+def test_a_row_of_a_file_needs_nothing(in_file: QueueDoor) -> None:
+    in_file("add", "--task", "t", "--success-criteria", "s", "--need", "gpu").refuses(4, "can not hold")
+    in_file("claim", "--owner-session", "w", "--has", "gpu").refuses(4, "can not hold")
+    in_file("list", "--need", "gpu").refuses(4, "can not say where a row may go")
+
+
 def test_a_claim_in_a_database_has_a_fence_and_a_lease(in_database: QueueDoor) -> None:
     in_database(*ADD)
     in_database(*ADD)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.temporal_server import TemporalServer, needs_temporal
 from tests.engines.world import World
+
+pytest.register_assert_rewrite("tests.engines.conformance")
 
 
 @pytest.fixture
@@ -32,3 +35,23 @@ def visible_world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield made
     made.close()
     shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServer]:
+    """A Temporal server for all tests that leave it alive; each world has a task queue of its own there."""
+    needs_temporal()
+    server = TemporalServer(tmp_path_factory.mktemp("temporal"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def mortal_temporal(tmp_path: Path) -> Iterator[TemporalServer]:
+    """A Temporal server that a test may kill; not started."""
+    needs_temporal()
+    (tmp_path / "temporal").mkdir()
+    server = TemporalServer(tmp_path / "temporal")
+    yield server
+    server.kill()

@@ -16,14 +16,14 @@ from tests.engines.world import PATIENCE_SECONDS, World
 TICKS = "case $INTERLOCK_RUN in *:1) while :; do say tick; sleep 0.01; done;; esac"
 
 
-@pytest.mark.parametrize("world", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("world", ["postgres"], indirect=True)
 def test_the_agent_of_a_worker_that_stands_still_stands_still_before_another_begins(world: World) -> None:
     with collecting() as collector:
         run = world.create(agent(collector.port, TICKS), repository=None)
         first = world.worker()
         until(lambda: len(collector.told()) > 10, PATIENCE_SECONDS)
         first.signal(signal.SIGSTOP)
-        second = world.worker(elsewhere=bool(world.database_url))
+        second = world.worker(elsewhere=True, apart=True)
         done = world.wait_for(run)
         assert done.status is RunStatus.DONE, world.story(run)
         claims = collector.claims()

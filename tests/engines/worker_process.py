@@ -24,6 +24,7 @@ def main() -> None:
     given.add_argument("--stop-at", default="")
     given.add_argument("--sign", type=Path, required=True)
     given.add_argument("--host", default=socket.gethostname(), help="be on a machine of this name")
+    given.add_argument("--temporal-address", default="", help="carry runs out as workflows of this server")
     words = given.parse_args()
     socket.gethostname = lambda: str(words.host)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -34,7 +35,12 @@ def main() -> None:
             while not words.sign.with_name(words.sign.name + ".go").exists():
                 time.sleep(0.005)
 
-    worker = Interlock.at(words.root).worker(once=words.once, probe=probe)
+    house = Interlock.at(words.root)
+    worker = (
+        house.temporal_worker(once=words.once, probe=probe, address=words.temporal_address)
+        if words.temporal_address
+        else house.worker(once=words.once, probe=probe)
+    )
     signal.signal(signal.SIGTERM, lambda _number, _frame: worker.stop())
     worker.work()
 

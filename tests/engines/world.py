@@ -33,6 +33,8 @@ GRACE_SECONDS = 1
 PATIENCE_SECONDS = 20.0
 INTERLOCK = Path(sys.executable).with_name("interlock")
 SCRIPT = Path(__file__).with_name("worker_process.py")
+AS_ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+APART = ("unshare", *AS_ROOT, "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 ENDED = (RunStatus.DONE, RunStatus.ERROR, RunStatus.CANCELLED)
 
 _COMMITTER = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main")
@@ -124,6 +126,8 @@ class World:
 
     place: Path
     database_url: str = ""
+    temporal_address: str = ""
+    """Where workers find the server of their engine; empty for the local engine."""
     workers: list[WorkerUnderTest] = field(default_factory=list[WorkerUnderTest])
 
     def __post_init__(self) -> None:
@@ -163,8 +167,12 @@ class World:
         environment: Mapping[str, str] | None = None,
         product: bool = False,
         elsewhere: bool = False,
+        apart: bool = False,
     ) -> WorkerUnderTest:
-        """Start a worker process: on another machine, or as the `product`: `interlock worker`, which knows no probe."""
+        """Start a worker process: on another machine, or as the `product`: `interlock worker`, which knows no probe.
+
+        `apart`, it can not even see the processes of the others, as if it were truly on another machine.
+        """
         sign = self.place / f"sign-{len(self.workers)}"
         said = self.place / f"said-{len(self.workers)}"
         command = [str(INTERLOCK), "worker", "--workspace", str(self.root)]
@@ -172,6 +180,10 @@ class World:
             root = self.other_root() if elsewhere else self.root
             command = [sys.executable, str(SCRIPT), str(root), "--sign", str(sign), "--stop-at", stop_at]
             command += ["--host", "elsewhere"] if elsewhere else []
+        if self.temporal_address:
+            command += [*(["--engine", "temporal"] if product else []), "--temporal-address", self.temporal_address]
+        if apart:
+            command = [*APART, *command]
         with said.open("wb") as output:
             process = subprocess.Popen(
                 [*command, *(["--once"] if once else [])],
@@ -309,6 +321,9 @@ def surroundings(**more: str) -> dict[str, str]:
         **own,
         "INTERLOCK_QUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
         "INTERLOCK_WORKER_GRACE_SECONDS": str(GRACE_SECONDS),
+        "INTERLOCK_TEMPORAL_HEARTBEAT_SECONDS": str(LEASE_SECONDS),
+        "INTERLOCK_TEMPORAL_TAKE_UP_SECONDS": str(LEASE_SECONDS),
+        "INTERLOCK_TEMPORAL_SWEEP_SECONDS": "1",
         # This checkout may lie in /tmp, where an agent sees nothing else.
         "INTERLOCK_WORKER_VISIBLE": f"{sys.prefix},{Path(interlock.__file__).parents[1]}",
         **more,

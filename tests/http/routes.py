@@ -21,6 +21,8 @@ _IDS = {
     "alert_id": f"al_{NOBODY}",
     "silence_id": f"si_{NOBODY}",
     "sink_id": "nobody",
+    "node_id": f"n_{NOBODY}",
+    "version": "999999",
     "watch_id": f"w_{NOBODY}",
     "pipeline_id": f"pipeline_{NOBODY}",
     "deployment_id": f"deploy_{NOBODY}",

@@ -101,6 +101,31 @@ def test_a_page_ends_where_the_next_one_begins_whatever_came_between(any_served:
     told(any_served.client().get("/ops/queue/items", params={"until": "1"}), 422)
 
 
+def test_needs_and_limits_of_placement_over_http(any_served: Served) -> None:
+    add(any_served, task="train", needs=["region=eu", "gpu"])
+    add(any_served, task="sweep")
+    client = any_served.client("operator")
+    put = client.put("/ops/queue/limits", json={"key": "repository:/a", "most": 1})
+    assert (put.status_code, put.json()) == (200, {"id": "repository:/a", "status": "ok", "most": 1})
+    assert got(any_served, "/ops/queue/limits") == [{"key": "repository:/a", "most": 1, "held": 0, "pending": None}]
+    shown = got(any_served, "/ops/queue/items", need="gpu")
+    assert [(each["task"], each["needs"], each["node_id"]) for each in shown] == [("train", ["gpu", "region=eu"], None)]
+    assert got(any_served, "/ops/queue/count", need="gpu", status="PENDING")["items"] == 1
+    assert got(any_served, "/ops/queue/items", agent="codex") == got(any_served, "/ops/queue/items", node_id="n") == []
+    taken = [
+        client.post("/ops/queue/claim", json={"owner_session": "w", "has": has}).json().get("task")
+        for has in (["gpu"], ["gpu"], ["gpu", "region=eu"])
+    ]
+    assert taken == ["sweep", None, "train"]
+    assert client.put("/ops/queue/limits", json={"key": "repository:/a", "most": None}).json()["most"] is None
+    assert got(any_served, "/ops/queue/limits") == []
+    for path, body in (
+        ("/ops/queue/claim", {"owner_session": "w", "has": ["a b"]}),
+        ("/ops/queue/items", {"task": "t", "success_criteria": "s", "needs": ["\x00"]}),
+    ):
+        assert client.post(path, json=body).status_code == 422
+
+
 def test_workers_say_who_holds_what_since_when_and_until_when(any_served: Served) -> None:
     names = filled(any_served, 3)
     for owner in ("s2", "s1", "s2"):

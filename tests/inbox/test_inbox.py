@@ -72,7 +72,7 @@ def watcher(town: Town) -> Alerter:
         log=house.event_log,
         actor=WORKER,
         clock=town.time,
-        probes=probes(town.options, house.approval, house.runs, house.queue_look, lambda: None),
+        probes=probes(town.options, house.approval, house.runs, house.queue_look, lambda: None, truths=house.truths),
         manager=lambda repo, loop: LoopPlaces.of(repo, loop).manager,
         monotonic=lambda: town.time.ms / 1000,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.door import copy_of
 from tests.http.conftest import fresh_workspace, nothing_speaks_to_interlock
-from tests.mcp.world import WAYS, Peer, World, peer, world_of
+from tests.mcp.world import NAME, WAYS, Peer, World, peer, world_of
 
 __all__ = ["fresh_workspace", "nothing_speaks_to_interlock"]
 
@@ -21,6 +21,7 @@ def world(fresh_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     workspace = copy_of(fresh_workspace, folder / "workspace")
     with (workspace / "interlock.toml").open("a") as file:
         file.write("[access]\nrequests_per_minute = 1000000\nburst = 1000000\nbad_tokens_per_minute = 1000000\n")
+        file.write(f'[server]\nnames = ["{NAME}"]\n')
     with world_of(workspace, folder) as made:
         yield made
 

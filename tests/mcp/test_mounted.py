@@ -16,11 +16,13 @@ import anyio
 import httpx2
 import pytest
 
+from interlock.app import Interlock
 from mcp import Client, MCPError
 from tests.cli.door import copy_of
 from tests.conftest import until
 from tests.http.processes import HUMAN, process
-from tests.mcp.world import LEGACY, MODERN, World, http, peer
+from tests.http.served import serving
+from tests.mcp.world import LEGACY, MODERN, NAME, World, http, peer
 
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -76,6 +78,7 @@ def test_a_browser_s_session_is_no_token(world: World) -> None:
         ("localhost:80", "http://localhost:6274", 200),
         ("10.1.2.3", "http://10.1.2.3", 200),
         ("evil.example.com", None, 421),
+        (f"{NAME}.evil.example.com", None, 421),
         ("evil.example.com", "http://evil.example.com", 421),
         ("localhost.evil.example.com", None, 421),
         ("127.0.0.1.evil.example.com", None, 421),
@@ -93,19 +96,13 @@ def test_foreign_names_and_pages_are_refused(world: World, host: str, origin: st
         assert answered.json()["code"] == ("foreign_host" if status == 421 else "foreign_page")
 
 
-def test_behind_a_real_name_it_works_once_that_is_set(fresh_workspace: Path, tmp_path: Path) -> None:
-    root = copy_of(fresh_workspace, tmp_path / "workspace")
-    with (root / "interlock.toml").open("a") as file:
-        file.write('[server]\nnames = ["ops.example.org"]\n')
-    with process(root, "--api-only") as server:
-        shown = {**ACCEPT, "Authorization": f"Bearer {HUMAN}"}
-        client = server.client()
-        for host in ("ops.example.org", "OPS.example.org:443"):
-            assert client.post("/mcp", json=LIST, headers={**shown, "Host": host}).status_code == 200
-        own = {**shown, "Host": "ops.example.org", "Origin": "https://ops.example.org"}
-        assert client.post("/mcp", json=LIST, headers=own).status_code == 200
-        other = {**own, "Origin": "https://www.example.org"}
-        assert client.post("/mcp", json=LIST, headers=other).json()["code"] == "foreign_page"
+def test_behind_a_real_name_it_works_once_that_is_set(world: World) -> None:
+    for host in (NAME, f"{NAME.upper()}:443"):
+        assert ask(world, LIST, Host=host).status_code == 200
+    own = {"Host": NAME, "Origin": f"https://{NAME}"}
+    assert ask(world, LIST, **own).status_code == 200
+    other = {**own, "Origin": "https://www.example.org"}
+    assert ask(world, LIST, **other).json()["code"] == "foreign_page"
 
 
 def test_only_post_is_answered(world: World) -> None:
@@ -196,6 +193,15 @@ def test_a_run_is_made_in_the_token_s_own_name(world: World, way: str) -> None:
     finally:
         one.close()
     assert made["created_by"] == ("service:mcp" if way.startswith("stdio") else f"service:own-{way}")
+
+
+def test_one_key_makes_one_run_whichever_door_it_comes_through(world: World) -> None:
+    approved = world.approved()
+    shown = {"Idempotency-Key": "both-doors"}
+    made = world.human.post("/ops/runs", json={"approved_id": approved}, headers=shown)
+    called = {"name": "create_run", "arguments": {"approved_id": approved}}
+    answered = ask(world, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": called}, **shown)
+    assert message(answered)["result"]["structuredContent"]["id"] == made.json()["id"]
 
 
 @pytest.mark.parametrize("way", ["http-2026", "http-2025", "afar-2026"])
@@ -346,14 +352,13 @@ def test_a_server_that_is_told_to_stop_lets_those_go_who_wait(fresh_workspace: P
         assert all('"result"' in each for each in answers), answers
 
 
-def test_servers_over_one_database_serve_one_client(fresh_workspace: Path, tmp_path: Path) -> None:
-    root = copy_of(fresh_workspace, tmp_path / "workspace")
-    with process(root, "--api-only") as one, process(root, "--api-only") as other:
-        approved = _approved(one.client())
+def test_servers_over_one_database_serve_one_client(world: World) -> None:
+    approved = world.approved("sleep 600")
+    with process(world.root, "--api-only") as other:
 
         async def work() -> None:
             async with (
-                Client(http(f"{one.address}/mcp", HUMAN), mode=MODERN, cache=None) as here,
+                Client(http(world.url, HUMAN), mode=MODERN, cache=None) as here,
                 Client(http(f"{other.address}/mcp", HUMAN), mode="legacy") as there,
             ):
                 made: Any = await here.call_tool("create_run", {"approved_id": approved})
@@ -374,5 +379,5 @@ def test_servers_over_one_database_serve_one_client(fresh_workspace: Path, tmp_p
 
 def test_switched_off_it_answers_501(fresh_workspace: Path, tmp_path: Path) -> None:
     root = copy_of(fresh_workspace, tmp_path / "workspace")
-    with process(root, "--api-only", "--no-ops") as server:
-        assert server.client().post("/mcp", json=LIST, headers=ACCEPT).status_code == 501
+    with closing(Interlock.at(root)) as house, serving(house, ops=False) as served:
+        assert served.client().post("/mcp", json=LIST, headers=ACCEPT).status_code == 501

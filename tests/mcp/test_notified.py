@@ -8,11 +8,13 @@ import anyio
 import pytest
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
 
+from interlock.kernel.ids import UlidSource
 from interlock.mcp.changes import events_of
 from interlock.mcp.ports import Change
 from mcp import Client
 from tests.mcp.world import LEGACY, Peer, World, heard, soon
 
+_new_ulid = UlidSource()
 U = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
@@ -99,6 +101,22 @@ def _told_on_the_connection(connect: Peer, world: World) -> None:
     assert not heard(connect, "notifications/resources/updated", "ops://approved")
     refused = connect.refusal(_watch(f"ops://approved/{world.draft()}"))
     assert refused.data["code"] == "draft_out_of_reach"
+
+
+@pytest.mark.filterwarnings("ignore:resources/.*subscribe is removed")  # of 2025 it is asked here
+def test_a_client_that_watches_too_much_is_told_so(connect: Peer) -> None:
+    if connect.way != "stdio-2025":
+        return
+    watched = [f"ops://runs/r_{_new_ulid()}" for _ in range(256)]
+    connect.ask(_watch("ops://plan", stop=True))
+    try:
+        for uri in watched:
+            connect.ask(_watch(uri))
+        connect.ask(_watch(watched[0]))
+        assert connect.refusal(_watch("ops://plan")).data["code"] == "mcp_argument_invalid"
+    finally:
+        for uri in watched:
+            connect.ask(_watch(uri, stop=True))
 
 
 def _watch(uri: str, *, stop: bool = False) -> Any:  # noqa: ANN401 - what `ask` takes

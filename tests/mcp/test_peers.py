@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,24 +77,31 @@ def inspector(request: pytest.FixtureRequest, world: World, operator: str, tmp_p
 @pytest.mark.proves("mcp-inspector")
 def test_the_inspector_lists_and_calls_everything_and_is_refused_a_draft(inspector: Inspector, world: World) -> None:
     approved, draft = world.approved(), world.draft()
-    resources = inspector.json("resources/list")["resources"]
-    assert {"ops://plan", "ops://approved", "ops://context"} <= {each["uri"] for each in resources}
-    tools = inspector("tools/list", "--strict")
-    assert tools.returncode == 0, tools
-    assert "Warning" not in tools.stderr
-    assert [each["name"] for each in json.loads(tools.stdout)["tools"]] == ["create_run", "get_run_status"]
-    prompts = inspector.json("prompts/list")["prompts"]
-    assert [each["name"] for each in prompts] == ["orch_dispatch", "sub_dispatch", "editp_dispatch"]
-    assert len(inspector.json("resources/templates/list")["resourceTemplates"]) == 2
-
-    record = inspector.json("resources/read", "--uri", f"ops://approved/{approved}")
-    assert json.loads(record["contents"][0]["text"])["id"] == approved
-    given = ("--prompt-args", f"approved_id={approved}")
-    text = json.dumps(inspector.json("prompts/get", "--prompt-name", "orch_dispatch", *given))
-    assert approved in text
-    refused = inspector("prompts/get", "--prompt-name", "orch_dispatch", "--prompt-args", f"approved_id={draft}")
+    dispatch = ("prompts/get", "--prompt-name", "orch_dispatch", "--prompt-args")
+    with ThreadPoolExecutor(3) as starts:  # each is a start of node, and over stdio of ours besides
+        found = {
+            name: starts.submit(inspector, *words)
+            for name, words in {
+                "resources": ("resources/list",),
+                "tools": ("tools/list", "--strict"),
+                "prompts": ("prompts/list",),
+                "templates": ("resources/templates/list",),
+                "record": ("resources/read", "--uri", f"ops://approved/{approved}"),
+                "prompt": (*dispatch, f"approved_id={approved}"),
+                "refused": (*dispatch, f"approved_id={draft}"),
+            }.items()
+        }
+    refused = found.pop("refused").result()
     assert refused.returncode != 0
     assert "no draft is reachable over MCP" in refused.stderr
+    assert "Warning" not in found["tools"].result().stderr
+    told = {name: json.loads(each.result().stdout) for name, each in found.items()}
+    assert {"ops://plan", "ops://approved", "ops://context"} <= {each["uri"] for each in told["resources"]["resources"]}
+    assert [each["name"] for each in told["tools"]["tools"]] == ["create_run", "get_run_status"]
+    assert [each["name"] for each in told["prompts"]["prompts"]] == ["orch_dispatch", "sub_dispatch", "editp_dispatch"]
+    assert len(told["templates"]["resourceTemplates"]) == 2
+    assert json.loads(told["record"]["contents"][0]["text"])["id"] == approved
+    assert approved in json.dumps(told["prompt"])
 
     made = inspector.json("tools/call", "--tool-name", "create_run", "--tool-arg", f"approved_id={approved}")
     run = made["structuredContent"]["id"]

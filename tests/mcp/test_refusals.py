@@ -60,6 +60,32 @@ def test_a_draft_is_refused_everywhere_in_words_that_say_so(connect: Peer, world
             assert "a human approves it" in refused.data["hint"], name
 
 
+def test_a_draft_is_refused_where_an_id_is_completed_or_a_page_begins(connect: Peer, world: World) -> None:
+    draft = world.draft()
+    ref = types.PromptReference(name="orch_dispatch")
+    deeds: tuple[Deed, ...] = (
+        lambda client: client.complete(ref, {"name": "approved_id", "value": draft}),
+        lambda client: client.complete(ref, {"name": "agent", "value": "a"}, {"approved_id": draft}),
+        lambda client: client.list_resources(cursor=draft),
+        lambda client: client.list_tools(cursor=draft),
+    )
+    for deed in deeds:
+        refused = connect.refusal(deed)
+        assert (refused.code, refused.data["code"]) == (types.INVALID_PARAMS, "draft_out_of_reach")
+
+
+def test_a_cursor_that_was_not_given_out_is_refused(connect: Peer) -> None:
+    deeds: tuple[Deed, ...] = (
+        lambda client: client.list_resources(cursor="2"),
+        lambda client: client.list_tools(cursor="2"),
+        lambda client: client.list_prompts(cursor=A),
+        lambda client: client.list_resource_templates(cursor="2"),
+    )
+    for deed in deeds:
+        refused = connect.refusal(deed)
+        assert (refused.code, refused.data["code"]) == (types.INVALID_PARAMS, "mcp_argument_invalid")
+
+
 def test_revoked_expired_and_altered_approvals_are_refused_like_drafts(connect: Peer, world: World) -> None:
     revoked, expired, altered = world.approved(), world.approved(expires_after_seconds=1), world.approved()
     assert world.human.post(f"/ops/approved/{revoked}/revoke", json={"reason": "no"}).status_code == 200

@@ -7,12 +7,13 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interlock.mcp.clients import CLIENTS, Wanted
 from mcp import Client
 from tests.cli.door import PROGRAM, call, environment
 from tests.mcp.world import World, stdio
@@ -49,6 +50,22 @@ def test_lines_that_are_no_messages_are_answered_and_the_next_is_served(world: W
     assert {"jsonrpc": "2.0", "id": "p", "result": {}} in messages
     assert all("Traceback" not in json.dumps(each) for each in messages)
     assert "xxxx" not in err
+
+
+def test_what_is_no_message_is_answered_so_that_nobody_waits(world: World) -> None:
+    wrong: tuple[tuple[object, object, int], ...] = (
+        ({"jsonrpc": "2.0", "id": 1, "method": 7}, 1, -32600),
+        ({"jsonrpc": "1.0", "id": "two", "method": "ping"}, "two", -32600),
+        ({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": [1]}, 3, -32600),
+        ({"jsonrpc": "2.0", "id": {}}, None, -32600),
+        ([], None, -32600),
+        (b"{", None, -32700),
+        (b"x" * (2 * 1024 * 1024 + 7), None, -32700),
+    )
+    silent = (b"", b"  ", {"jsonrpc": "2.0", "id": 9, "result": 7}, {"jsonrpc": "2.0", "id": 9, "error": 7})
+    messages, _, code = told(world, HELLO, READY, *(line for line, _, _ in wrong), *silent)
+    assert code == 0
+    assert [(each.get("id"), each["error"]["code"]) for each in messages[1:]] == [(i, c) for _, i, c in wrong]
 
 
 def test_arguments_of_a_megabyte_are_refused_and_not_said_again(world: World) -> None:
@@ -99,21 +116,38 @@ def test_a_wrong_token_is_said_at_once_and_not_shown(world: World) -> None:
     assert "wrong-secret-word" not in said.err
 
 
-@pytest.mark.parametrize("client", ["claude-code", "codex", "cursor", "vscode"])
-@pytest.mark.parametrize("more", [[], ["--http"], ["--url", "https://ops.example.org"]], ids=" ".join)
-def test_configuration_is_ready_to_paste_and_holds_no_secret(world: World, client: str, more: list[str]) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("url", [None, "https://ops.example.org/mcp"])
+def test_configuration_is_ready_to_paste_and_holds_no_secret(client: str, url: str | None) -> None:
+    written = CLIENTS[client].write(Wanted(["/usr/bin/interlock", "--workspace", 'a "b" \\ c', "mcp"], url))
+    entry = _entry(client, written)
+    if url is not None:
+        assert entry["url"] == url
+        assert "INTERLOCK_TOKEN" in written or "${input:interlock-token}" in written
+    else:
+        assert (entry["command"], entry["args"]) == ("/usr/bin/interlock", ["--workspace", 'a "b" \\ c', "mcp"])
+
+
+@pytest.mark.parametrize(
+    ("client", "more"),
+    [("claude-code", []), ("codex", []), ("cursor", ["--url", "https://ops.example.org"]), ("vscode", ["--http"])],
+)
+def test_the_command_line_writes_a_configuration(world: World, client: str, more: list[str]) -> None:
     said = call("--workspace", str(world.root), "mcp", "config", client, *more, at=world.folder)
     assert said.code == 0, said
-    read = tomllib.loads(said.out) if client == "codex" else json.loads(said.out)
-    key = {"codex": "mcp_servers", "vscode": "servers"}.get(client, "mcpServers")
-    entry = read[key]["interlock"]
+    entry = _entry(client, said.out)
     if "--http" in more:
         assert entry["url"] == "http://127.0.0.1:9325/mcp"
-        assert "INTERLOCK_TOKEN" in said.out or "${input:interlock-token}" in said.out
     else:
         where = ["--server", more[1]] if more else ["--workspace", str(world.root)]
         assert entry["args"] == [*where, "mcp"]
         assert Path(entry["command"]).name == "interlock"
+
+
+def _entry(client: str, written: str) -> Mapping[str, Any]:
+    read = tomllib.loads(written) if client == "codex" else json.loads(written)
+    key = {"codex": "mcp_servers", "vscode": "servers"}.get(client, "mcpServers")
+    return read[key]["interlock"]
 
 
 def test_a_configuration_that_there_is_not_is_refused(world: World) -> None:

@@ -24,6 +24,8 @@ from tests.http.processes import Process, process
 Answer = TypeVar("Answer")
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 WAYS = ("stdio-2026", "stdio-2025", "http-2026", "http-2025", "afar-2026")
+NAME = "ops.example.org"
+"""Under which the server is called besides this machine's own names."""
 SECRET = "draft-text-that-nobody-may-see"  # noqa: S105 - stands in every draft that is not approved
 
 

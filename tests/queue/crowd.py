@@ -29,6 +29,8 @@ from interlock.storage.queue import StoredHistory, StoredItems
 Done = TypeVar("Done")
 
 KEYS = (None, None, "one", "two")
+LABELS = (frozenset[str](), frozenset({"gpu"}), frozenset({"gpu", "region=eu"}), frozenset({"region=eu"}))
+REPOSITORIES, AGENTS, NODES = (None, "/a", "/b"), (None, "codex", "claude_code"), ("n_1", "n_2", "n_3")
 NEW = NewItem(kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, priority="P1", task="t", success_criteria="s")
 ROOT = Path(__file__).parents[2]
 
@@ -68,15 +70,23 @@ class Session:
     database: Database
     name: str
     dice: random.Random
+    is_placed: bool = False
+    """Whether its items have needs, repositories and agents, and it says what it has and where it is."""
+
+    @property
+    def has(self) -> frozenset[str]:
+        return LABELS[ord(self.name[-1]) % len(LABELS)] if self.is_placed else frozenset()
 
     def acts(self, number: int) -> None:
         if self.dice.random() < 0.3:
             added = self._do(lambda queue: queue.add(self._new(number)))
             confirm("added", added.id)
-        item = self._do(lambda queue: queue.claim(Executor.EXTERNAL, self.name))
+        item = self._do(self._claim)
         if item is None:
             return
         confirm("claimed", item.id, item.fence)
+        if self.is_placed:
+            confirm("took", item.id, item.fence, list(item.needs), sorted(self.has))
         note = f"{self.name}/{number}"
         ways: list[tuple[str, Callable[[Queue], Item | None]]] = [
             ("completed", lambda queue: queue.complete(item.id, item.fence, notes=note)),
@@ -90,7 +100,20 @@ class Session:
         self._do(way)
         confirm(verb, item.id, item.fence, note)
 
+    def _claim(self, queue: Queue) -> Item | None:
+        node = self.dice.choice(NODES) if self.is_placed else None
+        return queue.claim(Executor.EXTERNAL, self.name, has=self.has, node_id=node)
+
     def _new(self, number: int) -> NewItem:
+        if self.is_placed:
+            return replace(
+                NEW,
+                needs=tuple(self.dice.choice(LABELS)),
+                repository=self.dice.choice(REPOSITORIES),
+                agent=self.dice.choice(AGENTS),
+                priority=self.dice.choice(("P0", "P1", "P2")),
+                idempotency_key=f"{self.name}/{number}",
+            )
         return replace(NEW, concurrency_key=self.dice.choice(KEYS), idempotency_key=f"{self.name}/{number}")
 
     def _do(self, deed: Callable[[Queue], Done]) -> Done:
@@ -126,7 +149,7 @@ def confirm(*words: object) -> None:
 def live(place: str, role: str, seed: str, seconds: str) -> None:
     database, dice = opened(place), random.Random(seed)  # noqa: S311 - a test's dice
     history = StoredHistory(database)
-    session = Session(database, f"{role}-{seed}", dice)
+    session = Session(database, f"{role}-{seed}", dice, is_placed=role == "placed")
     with database.read():
         pass
     confirm("ready")

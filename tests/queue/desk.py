@@ -56,6 +56,9 @@ class Wanted(TypedDict, total=False):
     not_before_ms: int | None
     idempotency_key: str | None
     concurrency_key: str | None
+    needs: tuple[str, ...]
+    repository: str | None
+    agent: str | None
 
 
 @dataclass
@@ -146,7 +149,11 @@ class Desk:
     def rank(self, item_id: str, priority: str, reason: str = "") -> Item:
         return self.do(lambda queue: queue.reprioritise(item_id, priority, reason=reason))
 
-    def limit(self, key: str, most: int) -> None:
+    def take(self, owner: str = "w", *has: str, node: str | None = None) -> Item | None:
+        """Claim with labels, on a node."""
+        return self.do(lambda queue: queue.claim(Executor.EXTERNAL, owner, has=frozenset(has), node_id=node), WORKER)
+
+    def limit(self, key: str, most: int | None) -> None:
         self.do(lambda queue: queue.limit(key, most))
 
     # --- what can be seen ---------------------------------------------------------------------------------------------

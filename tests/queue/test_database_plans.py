@@ -17,21 +17,34 @@ from tests.queue.desk import NOON_MS, Desk
 
 ITEMS = 20_000
 KEY = "ORCH-19500"
-CHANGE: Mapping[str, Any] = {"id": KEY, "fence": 0, "note": "", "now_kst": "2026-11-21 21:00"}
+CHANGE: Mapping[str, Any] = {"id": KEY, "fence": 0, "note": "", "now": NOON_MS, "now_kst": "2026-11-21 21:00"}
 SILENT: Mapping[str, Any] = {**CHANGE, "any_beat": 1, "beat": 0, "last_error": ""}
 LIST: Mapping[str, Any] = {
     **dict.fromkeys(("priority", "owner", "created_before", "text", "pattern")),
+    **dict.fromkeys(("need", "repository", "agent", "node_id")),
     "after_rank": -1,
     "after_seq": -1,
     "until_rank": 2**31 - 1,
     "until_seq": 2**53,
     "limit": 100,
 }
+CLAIM: Mapping[str, Any] = {
+    "executor": "external",
+    "owner_session": "w",
+    "lease_ms": 1,
+    "node_id": None,
+    "now": NOON_MS,
+    "now_kst": "2026-11-21 21:00",
+}
 ROAD: Sequence[tuple[str, Mapping[str, Any]]] = (
-    (
-        "item_claim",
-        {"executor": "external", "owner_session": "w", "lease_ms": 1, "now": NOON_MS, "now_kst": "2026-11-21 21:00"},
-    ),
+    ("item_claim", CLAIM),
+    ("item_claim_able", {**CLAIM, "has": "cpu gpu"}),
+    ("item_claim_in", {**CLAIM, "needs": "gpu", "repository": "/r", "agent": "a", "rank": 1}),
+    ("lane_heads", {"executor": "external", "now": NOON_MS}),
+    ("item_ageing", {"before": NOON_MS}),
+    ("item_age", {"before": NOON_MS, "span": 1, "limit": 1_000}),
+    *((f"placement_held_{kind}", {"name": "x"}) for kind in ("repository", "agent", "node")),
+    *((f"placement_holders_{kind}", {"name": "x"}) for kind in ("repository", "agent", "node")),
     ("item_get", {"id": KEY}),
     ("item_hold", {"id": KEY, "fence": 1}),
     ("item_beat", {"id": KEY, "fence": 1, "now": NOON_MS}),
@@ -50,7 +63,7 @@ ROAD: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("item_stale_count", {"started_before": NOON_MS}),
     ("item_due", {"now": NOON_MS}),
     ("item_promote", {"now": NOON_MS, "limit": 1_000}),
-    ("item_before", {"id": KEY, "executor": "external", "rank": 1}),
+    ("item_before", {"id": KEY, "executor": "external", "needs": "", "rank": 1}),
     ("item_key_get", {"key": "k"}),
     ("concurrency_lock", {"key": "k1"}),
     ("concurrency_lay_down", {"key": "k1", "most": 1}),
@@ -61,7 +74,10 @@ ROAD: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("pause_get", {}),
 )
 COUNTED = "SELECT COUNT(*) FROM queue_items WHERE notes = ''"
-PARTIAL = ("queue_claimable", "queue_held", "queue_not_before", "queue_open", "queue_keyed", "queue_keyed_held")
+PARTIAL = (
+    *("queue_claimable", "queue_placed", "queue_ageing", "queue_held", "queue_not_before", "queue_open"),
+    *("queue_keyed", "queue_keyed_held", "queue_held_repository", "queue_held_agent", "queue_held_node"),
+)
 """Indexes that hold only what is open; to go through one of them is not to go through the table."""
 
 SPREAD = """
@@ -90,10 +106,19 @@ SELECT 'ORCH-' || n, CASE WHEN n <= 2000 THEN 'DONE' ELSE 'PENDING' END, 'P1', 1
     {key}
 FROM numbers
 """
+LABELLED = """
+INSERT INTO queue_items (id, status, priority, rank, task, success_criteria, created_at, updated_at, created_ms,
+    claimable, needs, repository, agent)
+SELECT 'ORCH-' || n, CASE WHEN n <= 2000 THEN 'DONE' ELSE 'PENDING' END, 'P2', 2, 'task', 'done', '', '', 0,
+    CASE WHEN n > 2000 THEN 1 ELSE 0 END, CASE WHEN n > 19500 THEN '' ELSE 'gpu' END,
+    CASE WHEN n > 19600 THEN '' ELSE '/r' END, 'a'
+FROM numbers
+"""
 SHAPES: Mapping[str, str] = {
     "nearly all is done": SPREAD,
     "the first tenth is done": PAST.format(key="NULL"),
     "the first tenth is done, the rest waits for one limit": PAST.format(key="'k1'"),
+    "nearly all needs what few nodes have, in one repository": LABELLED,
 }
 """What 20,000 items can be like; where most waits, any index in the queue's order seems as good as another."""
 SQLITE_NUMBERS = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)"

@@ -166,7 +166,12 @@ def test_a_claim_takes_a_lease_and_tells_whose_it_is(desk: Desk) -> None:
     assert (item.status, item.owner_session, item.fence, item.beat) == (ItemStatus.IN_PROGRESS, "세션-1", 1, 0)
     assert (item.started_at_kst, item.started_ms) == ("2026-11-21 21:00", NOON_MS)
     assert (item.lease_ms, item.lease_until_ms) == (900_000, NOON_MS + 900_000)
-    assert desk.told("item.claimed")[0][1] == {"owner_session": "세션-1", "fence": 1, "attempt": 1}
+    assert desk.told("item.claimed")[0][1] == {
+        "owner_session": "세션-1",
+        "fence": 1,
+        "attempt": 1,
+        "node_id": None,
+    }
     assert desk.rows("SELECT lease_owner, lease_expires_at FROM queue_items") == [("세션-1", NOON_MS // 1000 + 900)]
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from interlock.engines.local import Rescuer
+from interlock.engines.reconciler import Machine, Reconciler
 from interlock.kernel.errors import Invalid
 from interlock.queue.errors import ItemStateConflict, LeaseLost
 from interlock.queue.models import Executor, Item, ItemStatus, WorkerProcess
 from interlock.queue.options import QueueOptions
+from interlock.runs.options import TruthOptions
 from tests.conftest import WORKER
 from tests.queue.desk import MANUAL, NOON_MS, Desk, refused
 
@@ -196,12 +198,16 @@ def test_a_worker_rescues_by_silence_and_not_by_the_clock(desk: Desk) -> None:
     desk.add()
     held = desk.held()
     desk.clock.ms = NOON_MS
-    rescuer, seen = Rescuer(me=ME), desk.look(lambda queue: list(queue.store.held()))
-    verdicts = [rescuer.verdicts(seen, float(second)) for second in range(902)]
-    assert [len(each) for each in verdicts] == [0] * 900 + [1, 1]
-    ((each, reason),) = verdicts[-1]
-    rescued = desk.rescue(each.item, reason)
-    assert rescued is not None
+    nowhere = Path("/nonexistent")
+    looker = Reconciler(
+        me=ME, truths=desk.house.truths, actor=WORKER, sight=Machine(nowhere, nowhere), options=TruthOptions()
+    )
+    for second in range(900):
+        looker.look(float(second))
+    assert desk.item(held.id).status is ItemStatus.IN_PROGRESS
+    looker.look(900.0)
+    rescued = desk.item(held.id)
+    assert rescued.status is ItemStatus.PENDING
     assert rescued.not_before_ms == NOON_MS + 60_000
     refused(LeaseLost, lambda: desk.complete(held))
 

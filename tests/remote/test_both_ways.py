@@ -16,7 +16,20 @@ from tests.remote.conftest import Pair
 from tests.remote.far import alike, alike_json
 
 BOTH = [words for words in CALLS if words[0] in ROOMS and words not in REFUSED]
-_LOOKS = {"show", "list", "log", "diff", "wait", "status", "workers", "explain", "consistency-check", "check", "prove"}
+_LOOKS = {
+    "truth",
+    "show",
+    "list",
+    "log",
+    "diff",
+    "wait",
+    "status",
+    "workers",
+    "explain",
+    "consistency-check",
+    "check",
+    "prove",
+}
 READING = [words for words in BOTH if words[-1] in _LOOKS]
 CHANGING = [words for words in BOTH if words[-1] not in _LOOKS]
 
@@ -63,12 +76,14 @@ OPTIONS = [
        --command "sh -c 'echo x'" --check true --check 'test -f README.md' --env HOME --env TZ --no-network""",
     "draft create --prompt p --limit wall_clock_seconds=60 --limit disk_bytes=1000",
     "draft create --prompt p --repo {clone}",
+    "draft create --prompt p --agent codex --agent-model m --need gpu --limit tokens=5",
     'draft generate --prompt p --context \'{"system": "be brief"}\'',
     "draft list --status approved --limit 2",
     "draft list --status rejected",
     "draft show {d:to revoke}",
     "draft edit {to edit} --content 'in small steps' --context '{\"a\": 1}' --version 1",
     "draft edit {to edit} --repo {clone} --command true --check true --network --limit check_seconds=9",
+    "draft edit {to edit} --agent claude_code --allow Read --allow 'Bash(git:*)' --rung checked",
     "draft approve {to approve} --expires-after 60",
     "draft reject {to reject} --reason 'not now' --version 1",
     "approved list --limit 2",
@@ -82,6 +97,7 @@ OPTIONS = [
     "run log {done} --follow",
     "run diff {to cancel}",
     "run cancel {to cancel} --reason 'no need'",
+    "run ci {to cancel} --commit aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --status failure --url https://ci.example.org/1",
     "run wait {failed}",
     "run wait {to cancel} --seconds 0",
     "queue add --task t --success-criteria s --priority P0 --due '2026-12-01 17:00' --notes 'see a|b' --max-attempts 7",

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from interlock.evidence.keyring import Keyring
 from interlock.evidence.note import text_of
 from interlock.evidence.policy import Policy, parse_policy
 from interlock.evidence.service import Evidence
+from interlock.fleet.models import Facts, KeyAsked, Node, Process
+from interlock.fleet.service import Fleet
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.providers.service import Providers
@@ -44,6 +46,8 @@ from interlock.runs.events import RunApplied
 from interlock.runs.models import Claim, Outcome, Pulse, Run, StepName
 from interlock.runs.results import Results
 from interlock.runs.service import Runs
+from interlock.runs.truth import Action, Truth, Verdict
+from interlock.runs.watching import Truths
 from interlock.settings import Settings
 from interlock.storage.database import Database
 from interlock.storage.evidence import StoredLog
@@ -103,6 +107,8 @@ class Scene:
         house.runs.begin_step(WORKER, self.errored, StepName.FINISH)
         house.runs.finish(WORKER, self.errored, Outcome(reason="agent_failed", message="m", result={}))
         self.pending = self.run()
+        house.fleet.join(WORKER, replace(NODE, id="n_01ARZ3NDEKTSV4RRFFQ69G5FAW"))
+        self.drained = house.fleet.drain(ALICE, "n_01ARZ3NDEKTSV4RRFFQ69G5FAW", reason="a new disk")
         house.windows.catch_up(ALICE)
 
     def held(self) -> Item:
@@ -118,6 +124,23 @@ class Scene:
         claim = self.house.runs.claim(WORKER, ME)
         assert claim is not None
         return claim
+
+    def judged(self) -> list[tuple[Truth, Truth | None]]:
+        """Take a run up, and say something of it."""
+        claim = self.claimed()
+        truth = Truth(
+            run_id=claim.run.id,
+            fence=claim.item.fence,
+            verdict=Verdict.SILENT,
+            reason="no_output",
+            action=Action.ASK,
+            details={},
+            sign="",
+            host="here",
+            since_ms=0,
+            seen_ms=0,
+        )
+        return [(truth, None)]
 
     def queue(self, deed: Callable[[Queue], object]) -> object:
         with self.house.queue(ALICE) as queue:
@@ -213,7 +236,48 @@ def _keyed(scene: Scene) -> Scene:
     return scene
 
 
+NODE = Facts(
+    id="n_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    name="one",
+    host="vm",
+    boot_id="b",
+    version="1",
+    capabilities=(),
+    labels=(),
+    concurrency=1,
+)
+LEADER = Process(id="p", host="vm", boot_id="b", pid=1, start_time=1)
+WISH = KeyAsked(name="service-n_1", vkey="v", reason="r", envelope=b"{}", asked_by="human:alice")
+
+
+def _joined(scene: Scene) -> Node:
+    """Let a node join that is active, and has left."""
+    scene.house.fleet.join(WORKER, NODE)
+    if scene.house.fleet.get(NODE.id).state.value != "active":
+        scene.house.fleet.resume(ALICE, NODE.id)
+    scene.house.fleet.leave(NODE.id, "p")
+    return scene.house.fleet.get(NODE.id)
+
+
+def _led(scene: Scene) -> object:
+    return scene.house.fleet.lead("nodes", LEADER, lease_ms=60_000, dead=lambda _: False)
+
+
+def _watched(scene: Scene, verb: str) -> object:
+    term = scene.house.fleet.lead("nodes", LEADER, lease_ms=60_000, dead=lambda _: False)
+    assert term is not None
+    node = scene.house.fleet.get(NODE.id)
+    if verb == "lose":
+        return scene.house.fleet.lose(WORKER, node, term, silent_seconds=1)
+    return scene.house.fleet.find_again(WORKER, node, term)
+
+
 FROZEN: Mapping[type, Mapping[str, Deed]] = {
+    Fleet: {
+        "resume": lambda s: s.house.fleet.resume(ALICE, s.drained.id),
+        "publish": lambda s: s.house.fleet.publish(ALICE, "[queue]\nlease_seconds = 9\n"),
+        "ask_key": lambda s: s.house.fleet.ask_key(ALICE, NODE.id, WISH),
+    },
     Approval: {
         "create": lambda s: s.house.approval.create(ALICE, "x"),
         "await_content": lambda s: s.house.approval.await_content(ALICE, "x", provider="p", error="e"),
@@ -260,6 +324,7 @@ FROZEN: Mapping[type, Mapping[str, Deed]] = {
     },
     Windows: {"rebuild": lambda s: s.house.windows.rebuild(ALICE, "kept")},
     Evidence: {},
+    Truths: {},
     Keyring: {
         "complete": lambda s: s.house.keyring.complete(ALICE),
         "add": lambda s: s.house.keyring.add(ALICE, "human", "bob"),
@@ -278,6 +343,17 @@ FROZEN: Mapping[type, Mapping[str, Deed]] = {
 """What panic refuses."""
 
 CALMING: Mapping[type, Mapping[str, Made]] = {
+    Fleet: {
+        "join": _with(lambda s: s, lambda s, _: s.house.fleet.join(WORKER, NODE)),
+        "beat": _with(_joined, lambda s, n: s.house.fleet.beat(n.id, config_version=0)),
+        "lead": _with(_joined, lambda s, _: _led(s)),
+        "lose": _with(_joined, lambda s, _: _watched(s, "lose")),
+        "find_again": _with(_joined, lambda s, _: _watched(s, "find_again")),
+        "drain": _with(_joined, lambda s, n: s.house.fleet.drain(ALICE, n.id, reason="r")),
+        "quarantine": _with(_joined, lambda s, n: s.house.fleet.quarantine(ALICE, n.id, reason="r")),
+        "leave": _with(_joined, lambda s, n: s.house.fleet.leave(n.id, "p")),
+        "forget": _with(_joined, lambda s, n: s.house.fleet.forget(ALICE, n.id)),
+    },
     Approval: {},
     Runs: {
         "cancel": _with(Scene.run, lambda s, run: s.house.runs.cancel(ALICE, run.id)),
@@ -295,8 +371,16 @@ CALMING: Mapping[type, Mapping[str, Made]] = {
         "give_back": _with(Scene.claimed, lambda s, c: s.house.runs.give_back(WORKER, c)),
         "rescue": _with(Scene.claimed, lambda s, c: s.house.runs.rescue(WORKER, c.item, reason="worker_dead")),
         "renew": _with(Scene.claimed, lambda s, _: s.house.runs.renew(ME.id)),
+        "keep": _with(Scene.claimed, lambda s, c: s.house.runs.keep([(c.item.id, c.item.fence)])),
+        "cancel_held": _with(
+            Scene.claimed,
+            lambda s, c: s.house.runs.cancel_held(WORKER, c.item.id, c.item.fence, cause="stopped", reason="elsewhere"),
+        ),
         "write_log": _with(Scene.claimed, lambda s, c: s.house.runs.write_log(c, [])),
         "put_pulse": _with(Scene.claimed, lambda s, c: s.house.runs.put_pulse(c, Pulse(fence=c.item.fence))),
+        "report_ci": _with(
+            Scene.run, lambda s, run: s.house.runs.report_ci(ALICE, run.id, commit="a" * 40, succeeded=True)
+        ),
     },
     Queue: {
         "hold": _with(Scene.held, lambda s, i: s.queue(lambda q: q.hold(i.id, i.fence))),
@@ -307,6 +391,8 @@ CALMING: Mapping[type, Mapping[str, Made]] = {
             Scene.held, lambda s, i: s.queue(lambda q: q.fail(i.id, i.fence, reason="r", message="m", transient=True))
         ),
         "release": _with(Scene.held, lambda s, i: s.queue(lambda q: q.release(i.id, i.fence))),
+        "await_word": _with(Scene.held, lambda s, i: s.queue(lambda q: q.await_word(i.id, i.fence, waits_for="ci"))),
+        "word_came": _with(Scene.held, lambda s, i: s.queue(lambda q: q.word_came(i.id, waits_for="ci"))),
         "rescue": _with(Scene.held, lambda s, i: s.queue(lambda q: q.rescue(i, reason="lease_expired"))),
         "cancel": _with(Scene.held, lambda s, i: s.queue(lambda q: q.cancel(i.id))),
         "settle": _with(Scene.held, lambda s, i: s.queue(lambda q: q.settle(i))),
@@ -337,23 +423,39 @@ CALMING: Mapping[type, Mapping[str, Made]] = {
         "retire": _with(_keyed, lambda s, _: s.house.keyring.retire(ALICE, "agent-PlanAgent")),
         "revoke": _with(_keyed, lambda s, _: s.house.keyring.revoke(ALICE, "agent-PlanAgent", reason="lost")),
     },
+    Truths: {
+        "put": _with(Scene.judged, lambda s, judged: s.house.truths.put(ALICE, judged)),
+        "forget": _with(Scene.judged, lambda s, judged: s.house.truths.forget([judged[0][0]])),
+        "note_failure": _with(Scene.judged, lambda s, judged: s.house.truths.note_failure(ALICE, judged[0][0], "x", 1)),
+        "take_over": _with(Scene.claimed, lambda s, c: s.house.truths.take_over(ALICE, c.item, reason="worker_dead")),
+        "take_back": _with(Scene.claimed, lambda s, c: s.house.truths.take_back(ALICE, c.item, reason="silent")),
+        "end": _with(Scene.claimed, lambda s, c: s.house.truths.end(ALICE, c.item, reason="silent", message="m")),
+        "finalise": _with(
+            Scene.claimed, lambda s, c: s.house.truths.finalise(ALICE, c.item, reason="silent", message="m")
+        ),
+    },
     Results: {},
     Providers: {},
 }
 """What goes on while panic is on; `release_panic` ends it, so it comes last."""
 
 READING: Mapping[type, set[str]] = {
+    Fleet: {
+        *("list", "get", "find", "leaders", "standing", "check", "keys_asked"),
+        *("newest", "newest_version", "config", "configs"),
+    },
     Approval: {"draft", "drafts", "versions", "difference", "terms", "approved", "all_approved", "plan"},
     Runs: {
-        *("get", "list", "steps", "log", "search", "patch", "ended_before"),
-        *("check_startable", "frozen", "places", "pulse", "stragglers"),
+        *("get", "in_full", "list", "steps", "log", "search", "patch", "ended_before"),
+        *("check_startable", "frozen", "places", "pulse"),
     },
-    Queue: {"get", "list", "counts", "history", "explain", "lost", "paused", "together"},
+    Queue: {"get", "list", "counts", "due", "history", "explain", "lost", "paused", "together"},
     MarkdownQueue: {"warnings", "rows", "row"},
     Access: {"list", "get", "identify", "known", "session", "panic"},
     Windows: {"differences", "exported", "held_still"},
     Evidence: {"prove", "consistency", "witness_request", "export"},
     Keyring: {"list", "log_signers"},
+    Truths: {"get", "list", "asking", "held", "standing", "limits", "ended", "get_kept"},
     Results: set(),
     Providers: {"show", "health"},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Query, Request, Response
@@ -38,6 +38,7 @@ from interlock.kernel.ids import checked
 from interlock.kernel.words import split_command
 
 door = Door("/ops", "approval")
+RungName = Literal["self_reported", "exit_code", "checked", "ci"]
 
 
 class _House(Protocol):
@@ -64,6 +65,18 @@ class WorkBody(Body):
     environment: list[str] = Field(default_factory=list[str], description="Names of variables to hand through.")
     network: bool = True
     limits: dict[str, int] = Field(default_factory=dict[str, int])
+    agent: str = Field(
+        default="command",
+        description="`claude_code`, …: its command is written from this work, or it reads what `command` prints.",
+    )
+    model: str | None = Field(default=None, description="The model that the agent is told to use.")
+    tools: list[str] = Field(
+        default_factory=list[str], description="What the agent may use without asking, in its own words."
+    )
+    needs: list[str] = Field(default_factory=list[str], description="NAME or NAME=VALUE that a node must have.")
+    rung: RungName | None = Field(
+        default=None, description="The least evidence of being done that is accepted; null: the workspace's policy."
+    )
 
 
 class EditedWork(WorkBody):
@@ -138,6 +151,8 @@ class LimitsShown(Shown):
     output_bytes: int
     disk_bytes: int
     patch_bytes: int
+    tokens: int = Field(default=0, description="Read and written, as the agent says itself; 0: no limit.")
+    cost_microusd: int = Field(default=0, description="As the agent says itself; 0: no limit.")
 
 
 class WorkShown(Shown):
@@ -151,6 +166,11 @@ class WorkShown(Shown):
     environment: list[str] = Field(description="Names of variables that are handed through.")
     network: bool
     limits: LimitsShown
+    agent: str = Field(default="command", description="Who reads what the command prints.")
+    model: str | None = None
+    tools: list[str] = Field(default_factory=list[str])
+    needs: list[str] = Field(default_factory=list[str], description="What a node must have to take the run.")
+    rung: RungName | None = Field(default=None, description="The least evidence of being done; null: the policy's.")
 
 
 class TermsShown(Shown):
@@ -167,6 +187,9 @@ class TermsShown(Shown):
     environment: list[str]
     network: bool
     limits: LimitsShown
+    agent: str = Field(default="command", description="Who reads what the command prints.")
+    needs: list[str] = Field(default_factory=list[str], description="What a node must have to take the run.")
+    rung: RungName | None = Field(default=None, description="The least evidence of being done; null: the policy's.")
 
 
 class GeneratedShown(Shown):
@@ -434,7 +457,12 @@ def edit_draft(
     return show_draft(draft)
 
 
-@door.post("/drafts/{draft_id}/approve", responses=problems(404, 409, 412, 413, 415), response_model=Decided)
+@door.post(
+    "/drafts/{draft_id}/approve",
+    responses=problems(404, 409, 412, 413, 415),
+    response_model=Decided,
+    response_model_exclude_unset=True,
+)
 @needs("admin", human=True)
 def approve_draft(call: Here, draft_id: str, body: Decision | None = None, if_match: IfMatch = None) -> dict[str, Any]:
     """Agree to exactly this draft. Starts nothing; only a human may, whatever the role."""
@@ -470,7 +498,7 @@ def reject_draft(
 # --- approved records -------------------------------------------------------------------------------------------------
 
 
-@door.get("/approved", response_model=list[ApprovedShown])
+@door.get("/approved", response_model=list[ApprovedShown], response_model_exclude_unset=True)
 @needs("actions")
 def list_approved(
     call: Here, request: Request, response: Response, limit: Limit = 100, before: Before = None
@@ -481,7 +509,9 @@ def list_approved(
     return found
 
 
-@door.get("/approved/{approved_id}", responses=problems(404), response_model=ApprovedShown)
+@door.get(
+    "/approved/{approved_id}", responses=problems(404), response_model=ApprovedShown, response_model_exclude_unset=True
+)
 @needs("actions")
 def get_approved(call: Here, approved_id: str) -> dict[str, Any]:
     """Return an approved record: exactly what may run."""
@@ -508,7 +538,12 @@ def _erased(call: ApiCall, some_id: str, reason: str) -> dict[str, Any]:
     return show_draft(draft)
 
 
-@door.post("/approved/{approved_id}/revoke", responses=problems(404, 409, 413, 415), response_model=ApprovedShown)
+@door.post(
+    "/approved/{approved_id}/revoke",
+    responses=problems(404, 409, 413, 415),
+    response_model=ApprovedShown,
+    response_model_exclude_unset=True,
+)
 @needs("admin", human=True)
 def revoke_approved(call: Here, approved_id: str, body: Reason | None = None) -> dict[str, Any]:
     """Take an approval back: no run starts from it any more. Runs that are under way go on."""
@@ -548,6 +583,11 @@ def _work(body: WorkBody, call: ApiCall) -> Work:
         environment=tuple(body.environment),
         network=body.network,
         limits=_limits(defaults, body.limits),
+        agent=body.agent,
+        model=body.model,
+        tools=tuple(body.tools),
+        needs=tuple(body.needs),
+        rung=body.rung,
     )
 
 
@@ -562,10 +602,11 @@ def _edited(body: EditedWork, call: ApiCall, draft_id: str) -> Work:
 
 
 def _limits(defaults: Limits, given: dict[str, int]) -> Limits:
-    unknown = sorted(given.keys() - defaults.to_json().keys())
+    known: dict[str, int] = asdict(defaults)
+    unknown = sorted(given.keys() - known.keys())
     if unknown:
-        raise InvalidWork(f"there is no limit {unknown[0][:40]!a}; there are {', '.join(defaults.to_json())}")
-    return Limits(**{**defaults.to_json(), **given})
+        raise InvalidWork(f"there is no limit {unknown[0][:40]!a}; there are {', '.join(known)}")
+    return Limits(**{**known, **given})
 
 
 def _words(command: str | list[str], where: str) -> tuple[str, ...]:

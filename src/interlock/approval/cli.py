@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol, cast
 
@@ -14,7 +15,7 @@ import typer
 from interlock.access.models import Actor
 from interlock.approval.compared import Against
 from interlock.approval.differences import Line
-from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Work, terms_digest
+from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Rung, Work, terms_digest
 from interlock.approval.service import Approval, Change
 from interlock.approval.shown import show_difference
 from interlock.doors.cli import answer, call, house, table
@@ -88,6 +89,21 @@ Limit = Annotated[
     list[str] | None,
     typer.Option("--limit", help="NAME=NUMBER: wall_clock_seconds, check_seconds, output_bytes, disk_bytes, …"),
 ]
+Agent = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        help="claude_code, codex, gemini_cli, opencode: writes its command, or with --command reads what that prints.",
+    ),
+]
+AgentModel = Annotated[str | None, typer.Option("--agent-model", help="The model that the agent is told to use.")]
+Allow = Annotated[
+    list[str] | None, typer.Option("--allow", help="A tool that the agent may use, in its own words; repeatable.")
+]
+Need = Annotated[list[str] | None, typer.Option("--need", help="NAME or NAME=VALUE that a node must have; repeatable.")]
+Rungs = Annotated[
+    Rung | None, typer.Option("--rung", help="The least evidence of being done that is accepted for this work.")
+]
 Seen = Annotated[int | None, typer.Option("--version", help="The version you looked at; another one is refused.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
 
@@ -105,6 +121,11 @@ def draft_create(
     env: Environment = None,
     no_network: NoNetwork = None,
     limit: Limit = None,
+    agent: Agent = None,
+    agent_model: AgentModel = None,
+    allow: Allow = None,
+    need: Need = None,
+    rung: Rungs = None,
 ) -> None:
     """Propose work. Nothing runs before a human has approved it."""
     text = _prompt(prompt, prompt_file)
@@ -115,8 +136,13 @@ def draft_create(
         text,
         content=content,
         context=_json_object(context, "--context") if context is not None else None,
-        work=_work(
-            Work(limits=_approval().options.defaults.limits), repo, base, command, check, env, no_network, limit
+        work=_led(
+            _work(Work(limits=_approval().options.defaults.limits), repo, base, command, check, env, no_network, limit),
+            agent,
+            agent_model,
+            allow,
+            need,
+            rung,
         ),
     )
     call().wrote()
@@ -186,12 +212,18 @@ def draft_edit(
     env: Environment = None,
     no_network: NoNetwork = None,
     limit: Limit = None,
+    agent: Agent = None,
+    agent_model: AgentModel = None,
+    allow: Allow = None,
+    need: Need = None,
+    rung: Rungs = None,
     version: Seen = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the version.")] = "",
 ) -> None:
     """Change a draft that is not decided; what is not named stays."""
     before = _approval().draft(draft_id)
-    work = _work(before.work, repo, base, command, check, env, no_network, limit)
+    changed = _work(_freed(before.work, command, agent), repo, base, command, check, env, no_network, limit)
+    work = _led(changed, agent, agent_model, allow, need, rung)
     draft = _approval().edit(
         call().actor(),
         draft_id,
@@ -326,11 +358,40 @@ def _work(
         environment=tuple(env) if env is not None else before.environment,
         network=not no_network if no_network is not None else before.network,
         limits=_limits(before.limits, limit or []),
+        agent=before.agent,
+        needs=before.needs,
+        rung=before.rung,
+        model=before.model if command is None else None,
+        tools=before.tools if command is None else (),
+    )
+
+
+def _freed(before: Work, command: str | None, agent: str | None) -> Work:
+    """Let go of an own command where an agent is named in its place."""
+    return replace(before, command=None) if agent is not None and command is None else before
+
+
+def _led(
+    work: Work,
+    agent: str | None,
+    model: str | None,
+    allow: list[str] | None,
+    need: list[str] | None,
+    rung: Rung | None,
+) -> Work:
+    """Say who carries the work out, where, and how well it has to be proven."""
+    return replace(
+        work,
+        agent=agent if agent is not None else work.agent,
+        model=model if model is not None else work.model,
+        tools=tuple(allow) if allow is not None else work.tools,
+        needs=tuple(need) if need is not None else work.needs,
+        rung=rung.value if rung is not None else work.rung,
     )
 
 
 def _limits(before: Limits, changes: list[str]) -> Limits:
-    values = before.to_json()
+    values: dict[str, int] = asdict(before)
     for change in changes:
         name, _, number = change.partition("=")
         if name not in values or not number.isascii() or not number.isdigit() or len(number) > _MOST_DIGITS:
@@ -433,6 +494,7 @@ def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
         lines += _titled("content", str(data["content"]))
     if data.get("context"):
         lines.append(f"  context     {json.dumps(data['context'], ensure_ascii=False)}")
+    lines += _titled("agent", str(terms["agent"])) if terms.get("agent") else []
     lines += [
         f"  command     {shlex.join(command) if command is not None else 'none: waits for an external session'}",
         f"  repository  {terms['repository'] or 'none'}",
@@ -444,6 +506,10 @@ def _lines(data: Mapping[str, Any], terms: JsonObject) -> list[str]:
         f"  environment {', '.join(cast('list[str]', terms['environment'])) or 'nothing beyond the usual'}",
         f"  limits      {', '.join(f'{k}={v}' for k, v in sorted(cast('dict[str, int]', terms['limits']).items()))}",
     ]
+    if terms.get("needs"):
+        lines.append(f"  needs       {' '.join(cast('list[str]', terms['needs']))}")
+    if terms.get("rung"):
+        lines.append(f"  rung        {terms['rung']}")
     if data.get("expires_at"):
         lines.append(f"  expires     {data['expires_at']}")
     return [*lines, f"  digest      {data['digest']}"]

@@ -5,6 +5,12 @@ from __future__ import annotations
 from interlock.kernel.errors import Conflict, Invalid, NotFound, Refused
 
 
+class RungOutOfReach(Conflict):
+    """Nothing that was drafted could prove the run done as well as is needed."""
+
+    code = "rung_out_of_reach"
+
+
 class DraftNotFound(NotFound):
     """There is no such draft."""
 

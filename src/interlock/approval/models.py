@@ -12,10 +12,13 @@ from interlock.approval.errors import InvalidWork
 from interlock.evidence.content import Text
 from interlock.kernel.canonical import JsonObject, digest
 from interlock.kernel.transitions import Transitions
+from interlock.kernel.words import LABEL
 
 TERMS_SCHEMA = "interlock.terms/v1"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}(=[A-Za-z0-9][A-Za-z0-9._/-]{0,62})?")
+_AGENT = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
+_TOOL = re.compile(r"[A-Za-z][^\x00-\x1f\x7f,]{0,199}")
 _MAY_BE_NONE = {"tokens", "cost_microusd"}
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
@@ -38,6 +41,29 @@ MAY_BECOME = Transitions(
         DraftStatus.APPROVED: set(),
     }
 )
+
+
+class Rung(Enum):
+    """How well it is known that a run is done, from the least to the most."""
+
+    SELF_REPORTED = "self_reported"
+    """Somebody said so."""
+    EXIT_CODE = "exit_code"
+    """We saw the agent's process end with 0."""
+    CHECKED = "checked"
+    """We ran the approved checks ourselves, in a clean worktree of exactly the result."""
+    CI = "ci"
+    """The project's CI says so of exactly the result."""
+
+    def reaches(self, needed: Rung) -> bool:
+        """Say whether this is enough where that is needed."""
+        order = list(Rung)
+        return order.index(self) >= order.index(needed)
+
+    @staticmethod
+    def highest(*rungs: Rung) -> Rung:
+        """Return the one that is hardest to reach."""
+        return max(rungs, key=list(Rung).index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +123,16 @@ class Work:
     needs: tuple[str, ...] = ()
     """Labels and capabilities that a node must have to take the run, `gpu` or `region=eu`."""
     rung: str | None = None
-    """The least evidence of being done that is accepted (`runs.models.Rung`); None for the workspace's policy."""
+    """The least evidence of being done that is accepted (`Rung`); None for the workspace's policy."""
+    model: str | None = None
+    """The model that the agent is told to use; None for its own default."""
+    tools: tuple[str, ...] = ()
+    """What the agent may use without asking, in its own words; none for what the adapter allows as a rule."""
 
     def __post_init__(self) -> None:
+        self._check_agent()
         for label in self.needs:
-            if not _LABEL.fullmatch(label):
+            if not LABEL.fullmatch(label):
                 raise InvalidWork(f"a node is asked for by NAME or NAME=VALUE, not {label[:80]!a}")
         for name in self.environment:
             if not _VARIABLE.fullmatch(name) or name.startswith(("INTERLOCK_", "ORCH_")):
@@ -109,6 +140,22 @@ class Work:
         for word in (*(self.command or ()), *(word for check in self.checks for word in check)):
             if "\0" in word:
                 raise InvalidWork("a command or check holds a NUL character")
+
+    def _check_agent(self) -> None:
+        if not _AGENT.fullmatch(self.agent):
+            raise InvalidWork(f"an agent is named like claude_code, not {self.agent[:80]!a}")
+        if self.model is not None and not _MODEL.fullmatch(self.model):
+            raise InvalidWork(f"this is no name of a model: {self.model[:80]!a}")
+        for tool in self.tools:
+            if not _TOOL.fullmatch(tool):
+                raise InvalidWork(f"a tool is named by the agent's own word, without a comma; not {tool[:80]!a}")
+        if self.rung is not None and self.rung not in _RUNGS:
+            raise InvalidWork(f"the rung is one of {', '.join(_RUNGS)}, not {self.rung[:80]!a}")
+        if self.command is not None and (self.model is not None or self.tools):
+            raise InvalidWork(
+                "model and tools shape the command that is written for an agent; this work brings its own",
+                hint="write them into the command, or leave the command away",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the work as plain JSON."""
@@ -143,10 +190,13 @@ class Work:
             agent=data.get("agent", "command"),
             needs=tuple(cast("Sequence[str]", data.get("needs", ()))),
             rung=data.get("rung"),
+            model=data.get("model"),
+            tools=tuple(cast("Sequence[str]", data.get("tools", ()))),
         )
 
 
-_LATER: Mapping[str, Any] = {"agent": "command", "needs": (), "rung": None}
+_LATER: Mapping[str, Any] = {"agent": "command", "needs": (), "rung": None, "model": None, "tools": ()}
+_RUNGS = tuple(each.value for each in Rung)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +255,10 @@ class Version:
 
 
 def with_defaults(work: Work, defaults: Work) -> Work:
-    """Fill in what the draft leaves open with the workspace's default agent and repository."""
+    """Fill in what the draft leaves open with the workspace's default agent and repository.
+
+    Model and tools are not kept beside the command: they stand in it, word by word.
+    """
     if work.command is not None:
         return work
     return Work(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from interlock.approval.models import Work
+from interlock.approval.models import Rung, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,5 +17,7 @@ class ApprovalOptions:
     """The largest prompt, content or context."""
     four_eyes: bool = False
     """Whether who wrote a draft, or a part of it, may not approve it."""
+    rung: Rung = Rung.EXIT_CODE
+    """The least evidence of being done that the workspace accepts; work may ask for more."""
     defaults: Work = field(default_factory=Work)
     """The workspace's default agent and repository."""

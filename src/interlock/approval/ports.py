@@ -113,6 +113,18 @@ class Pin(Protocol):
         ...
 
 
+class Agents(Protocol):
+    """Knows the agents, and how each is called without a person at hand."""
+
+    def known(self) -> Sequence[str]:
+        """Return their names; `command`, which is any command, is one of them."""
+        ...
+
+    def invoke(self, work: Work) -> tuple[str, ...]:
+        """Return the argument list for `work.agent`; the same work gives the same words."""
+        ...
+
+
 class Attest(Protocol):
     """Signs a statement on a principal's behalf. Never called inside a transaction."""
 

@@ -23,6 +23,7 @@ from interlock.approval.errors import (
     NothingToErase,
     PlanChanged,
     PromptInvalid,
+    RungOutOfReach,
 )
 from interlock.approval.events import (
     ApprovalRevoked,
@@ -41,18 +42,22 @@ from interlock.approval.models import (
     Draft,
     DraftStatus,
     Plan,
+    Rung,
     Version,
     Work,
     terms_digest,
+    with_defaults,
 )
 from interlock.approval.options import ApprovalOptions
 from interlock.approval.plan import EMPTY_PLAN, check_plan
-from interlock.approval.ports import Attest, Desk, Look, Open, Pin, Signed
+from interlock.approval.ports import Agents, Attest, Desk, Look, Open, Pin, Signed
 from interlock.evidence.content import Text, commit, named_envelope
 from interlock.kernel.canonical import JsonObject, canonical, check, digest
 from interlock.kernel.ids import UlidSource, checked, has_prefix, with_prefix
 
 APPROVAL_PREDICATE = "urn:interlock:predicate:approval/v1"
+_ANY_COMMAND = "command"
+"""The agent that is whatever command was written."""
 _MAX_TERMS_BYTES = 24 * 1024
 _MAX_REASON_BYTES = 4 * 1024
 """Beside the terms in one event."""
@@ -89,6 +94,7 @@ class Approval:
     look: Look
     new_ulid: UlidSource
     pin: Pin
+    agents: Agents
     attest: Attest
     options: ApprovalOptions
 
@@ -127,6 +133,7 @@ class Approval:
         if content is not None:
             self._checked_text(content, "the content")
         shown = self._checked_context(context or {})
+        self._check_agent(work or Work())
         pinned = self.pin(work or Work())
         defaults = self._defaults(pinned)
         with self.open(actor) as desk:
@@ -220,9 +227,12 @@ class Approval:
             if text is not None:
                 self._checked_text(text, name)
         context = self._checked_context(change.context) if change.context is not None else None
+        if change.work is not None:
+            self._check_agent(change.work)
         pinned = self.pin(change.work) if change.work is not None else None
         before = self.draft(draft_id)
-        defaults = self._defaults(pinned or before.work)
+        earlier = self._defaults(before.work)
+        defaults = earlier if pinned is None else self._defaults(pinned)
         with self.open(actor) as desk:
             draft = _draft(desk, draft_id)
             _may(draft, DraftStatus.DRAFT)
@@ -245,7 +255,7 @@ class Approval:
                 DraftEdited(
                     subject=draft.id,
                     draft_version=after.version,
-                    before_digest=terms_digest(draft.terms(defaults)),
+                    before_digest=terms_digest(draft.terms(earlier)),
                     terms_digest=terms_digest(terms),
                     reason=reason,
                 )
@@ -308,6 +318,7 @@ class Approval:
         _may(draft, DraftStatus.APPROVED)
         _readable(draft)
         terms = self.terms(draft)
+        check_provable(Work.from_json({**terms, "base_ref": None}), self.options.rung)
         frozen = terms_digest(terms)
         if seen_digest is not None and seen_digest != frozen:
             raise DraftChanged(f"{draft_id} is {frozen} by now, not {seen_digest[:80]}")
@@ -453,8 +464,26 @@ class Approval:
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def _defaults(self, work: Work) -> Work:
-        """Pin the workspace's default repository, if the draft will take it."""
-        return self.pin(self.options.defaults) if work.command is None else self.options.defaults
+        """Pin the workspace's default repository, if the draft will take it, and write its agent's command."""
+        if work.command is not None:
+            return self.options.defaults
+        usual = self.pin(self.options.defaults)
+        agent = self._agent_of(work)
+        if agent == _ANY_COMMAND or (work.agent == _ANY_COMMAND and usual.command is not None):
+            return usual
+        bare = replace(usual, command=None, agent=agent)
+        wanted = replace(with_defaults(work, bare), model=work.model or usual.model, tools=work.tools or usual.tools)
+        return replace(bare, command=self.agents.invoke(wanted), model=None, tools=())
+
+    def _agent_of(self, work: Work) -> str:
+        return self.options.defaults.agent if work.agent == _ANY_COMMAND and work.command is None else work.agent
+
+    def _check_agent(self, work: Work) -> None:
+        known, agent = self.agents.known(), self._agent_of(work)
+        if agent not in known:
+            raise InvalidWork(f"there is no agent {agent}; there are {', '.join(known)}")
+        if (work.model is not None or work.tools) and agent == _ANY_COMMAND:
+            raise InvalidWork("model and tools shape an agent's command, and no agent is named", hint="name one")
 
     def _checked_text(self, text: str, name: str, *, empty: bool = False) -> None:
         if not empty and not text.strip():
@@ -485,6 +514,29 @@ class Approval:
         text = canonical(context).decode("utf-8")
         self._checked_text(text, "the context")
         return text
+
+
+def check_provable(work: Work, policy: Rung) -> None:
+    """Raise `RungOutOfReach` where nothing in this work could ever prove it done as well as is needed.
+
+    That a process ended with 0 can not be asked of a session outside: the workspace's policy asks that only of what
+    Interlock starts, and a human who approves work without a command knows that nobody but the session will say so.
+    """
+    asked = Rung(work.rung) if work.rung is not None else Rung.SELF_REPORTED
+    needed = Rung.highest(asked, policy)
+    if work.command is None:
+        if asked is not Rung.SELF_REPORTED or not Rung.EXIT_CODE.reaches(policy):
+            raise RungOutOfReach(
+                f"{needed.value} is needed, and a session outside can only report of itself",
+                hint="name a command or an agent that Interlock starts, or ask for less",
+            )
+    elif needed is Rung.CHECKED and not (work.checks and work.repository):
+        raise RungOutOfReach(
+            f"checked is needed, and the work names no {'checks' if work.repository else 'repository'}",
+            hint="name what has to pass on the result (--check), and the repository that it changes",
+        )
+    elif needed is Rung.CI and not work.repository:
+        raise RungOutOfReach("ci is needed, and the work names no repository that a CI could look at")
 
 
 def startable(desk: Desk, approved_id: str) -> Approved:

@@ -26,13 +26,23 @@ def call_from_afar(
         refuse(words)
     plugged: list[RemoteHouse] = []
 
-    def app() -> RemoteHouse:
+    def app(database_url: str = "") -> RemoteHouse:
+        if database_url:
+            raise Invalid("--database and a server name two places; give one")
         if not plugged:
-            from interlock.remote.token import read_token
+            from interlock.remote.token import FILE, read_token
             from interlock.runs.containment.processes import inside_run
 
-            token = read_token(common.get("--token-file"), os.environ)
-            plugged.append(RemoteHouse(address, token, correlation_id=correlation(common), inside_run=inside_run()))
+            named = common.get("--token-file")
+            plugged.append(
+                RemoteHouse(
+                    address,
+                    read_token(named, os.environ),
+                    correlation_id=correlation(common),
+                    inside_run=inside_run(),
+                    token_file=named or os.environ.get(FILE) or None,
+                )
+            )
         return plugged[0]
 
     def close() -> None:

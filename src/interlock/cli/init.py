@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from interlock.doors.cli import answer, call, note
-from interlock.founding import create_workspace
+from interlock.founding import create_workspace, join_workspace
 from interlock.kernel.errors import Invalid
 from interlock.workspace.errors import WorkspaceIncomplete
 
@@ -24,13 +24,16 @@ def init(
     replace_entry_points: Annotated[
         bool, typer.Option("--replace-entry-points", help="Back up and replace files of ours that are there.")
     ] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Take part in the workspace whose database this is, from another machine.")
+    ] = False,
 ) -> None:
     """Make a workspace: settings, keys, database, folders. What is there is kept; doing it twice changes nothing."""
     if not folder:
         raise Invalid("DIR is empty", hint="name the folder; `interlock init .` means this one")
     root = Path(folder).absolute()
     try:
-        made = create_workspace(
+        made = (join_workspace if join else create_workspace)(
             root,
             call().actor(),
             database_url=database,

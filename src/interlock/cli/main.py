@@ -35,6 +35,7 @@ DOORS = {
     "run": Door("interlock.runs.cli", "door", "carry out what was approved; log, diff, apply, cancel, retry"),
     "queue": Door("interlock.queue.cli", "door", "what waits, who works on what; cancel, replan, retry"),
     "worker": Door("interlock.cli.worker", "door", "carry out runs until told to stop"),
+    "migrate": Door("interlock.cli.migrate", "door", "move the workspace's database to PostgreSQL"),
     "scheduler": Door("interlock.cli.scheduler", "door", "keep queue and log in order, beside workers elsewhere"),
     "pipeline": Door(
         "interlock.pipelines.cli", "door", "role agents' delivery, behind signed checkpoints; approve, run"
@@ -42,6 +43,8 @@ DOORS = {
     "deployment": Door("interlock.pipelines.deployment_cli", "door", "versions and environments; promote, roll back"),
     "loop": Door("interlock.loops.cli", "door", "what is really true of agent loops; reconcile and steer them"),
     "alert": Door("interlock.alerts.cli", "door", "what people should hear of, and whether they have; silence, test"),
+    "node": Door("interlock.fleet.cli", "node_door", "the machines that share the work; drain, quarantine, resume"),
+    "config": Door("interlock.fleet.cli", "config_door", "what all nodes follow; where a setting comes from"),
     "token": Door("interlock.access.cli", "token_door", "who may call over the network, as whom, and for how long"),
     "panic": Door("interlock.access.cli", "panic_door", "freeze everything that begins something, or let it go on"),
     "serve": Door("interlock.cli.serve", "door", "answer over HTTP, with a worker beside it"),
@@ -94,6 +97,8 @@ _FLAGS = {
     "--json",
     "--follow",
     "--silences",
+    "--origin",
+    "--join",
     "--delivered",
     "--from-start",
     "--no-confirm",
@@ -113,6 +118,7 @@ _FLAGS = {
     "--disown",
     "--drop-missing",
     "--verify",
+    "--dry-run",
     "--no-api-key",
     "--fail-on-alert",
     "--help",

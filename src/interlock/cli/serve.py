@@ -21,6 +21,9 @@ def serve(
     no_ops: Annotated[bool, typer.Option("--no-ops", help="Answer 501 on /ops/*; everything else goes on.")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, max=64, help="Runs at the same time.")] = None,
     database: Annotated[str, typer.Option(metavar="URL", help="Another database than the settings name.")] = "",
+    engine: Annotated[str, typer.Option(metavar="ENGINE", help="`local` or `temporal`; default: the setting.")] = "",
+    temporal_address: Annotated[str, typer.Option(metavar="HOST:PORT", help="Default: the setting.")] = "",
+    temporal_namespace: Annotated[str, typer.Option(metavar="NAME", help="Default: the setting.")] = "",
 ) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, and what is under way is given back."""
     from interlock.http.logs import to_stderr
@@ -37,11 +40,17 @@ def serve(
 
     settings = house.settings.server
     app, follower = plugged(house, ops=settings.ops and not no_ops)
-    beside = (
-        []
+    worker = (
+        None
         if api_only
-        else [house.worker(concurrency=concurrency), house.supervisor(), house.alerter(), house.delivery.carrier()]
+        else house.worker_of(
+            engine,
+            concurrency=concurrency,
+            temporal_address=temporal_address,
+            temporal_namespace=temporal_namespace,
+        )
     )
+    beside = [house.presence] if worker is None else [worker, *house.parts()]
     server = Server(app, Serving(host=host or settings.host, port=settings.port if port is None else port, ready=ready))
     with to_stderr():
         serve_on(server, beside, follower)

@@ -14,25 +14,31 @@ from functools import partial
 from typing import Protocol
 
 from interlock.access.errors import Frozen
+from interlock.engines.reconciler import LOOK_SECONDS, Reconciler
+from interlock.fleet.errors import NodeBehind, NodeNotTaking, NodeUnknown, NotLeader
+from interlock.fleet.models import NodeState
+from interlock.fleet.presence import Presence
 from interlock.kernel.errors import InterlockError, Unreachable
-from interlock.queue.models import Held, WorkerProcess
+from interlock.queue.models import Item, WorkerProcess
 from interlock.queue.service import Queue
-from interlock.runs.containment.processes import is_alive, kill_marked
+from interlock.runs.agents.sessions import places_in_use
+from interlock.runs.containment.line import lease_clock
 from interlock.runs.models import Claim
 from interlock.runs.repositories import remove_tree
-from interlock.runs.steps import Bench, Execution, check_name, marker, place_name
+from interlock.runs.service import Runs
+from interlock.runs.steps import Bench, Execution, check_name, place_name
 
 _LOG = logging.getLogger("interlock.worker")
-_RESCUE_SECONDS = 1.0
 _PROMOTE_SECONDS = 1.0
 _BEATS_PER_LEASE = 4
+_OF_A_LEASE = 0.9
 _MOST_TICK_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
 _SIGN_SECONDS = 60.0
 _ARCHIVE_SECONDS = 600.0
 _ALIVE_SECONDS = 5.0
-_HEARING_MS = 5_000
-"""How long a worker that lives may take to notice that a run is not its own any more."""
+_GATHERING_SECONDS = 0.1
+"""How long changes gather before the windows show them again: many short runs are shown together."""
 
 
 class Waiter(Protocol):
@@ -65,43 +71,12 @@ class Links:
     """Says of runs that they are carried out at this moment, where supervision looks."""
     archive: Callable[[], None] = lambda: None
     """Puts runs that ended long ago into the archive."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Rescuer:
-    """Finds holders that are gone, and gives their items to whoever is alive.
-
-    A holder is given up only if its process is provably dead on this very machine, or if nothing of its item changed
-    for one whole lease on *our* monotonic clock: neither its clock nor the database's can make it look dead.
-    """
-
-    me: WorkerProcess
-    _silent: dict[tuple[str, int, int], float] = field(default_factory=dict[tuple[str, int, int], float])
-    _looked: float | None = None
-
-    def verdicts(self, held: list[Held], now: float) -> list[tuple[Held, str]]:
-        """Return what is to be rescued, each with the reason; `now` is monotonic seconds.
-
-        Silence is added up from look to look, and no look counts for more than it should have taken: while we were
-        held up ourselves (a stuck writer, a database that was away), nobody else could give a sign of life either.
-        """
-        passed = min(now - self._looked, _RESCUE_SECONDS * 1.5) if self._looked is not None else 0.0
-        silent: dict[tuple[str, int, int], float] = {}
-        found: list[tuple[Held, str]] = []
-        for each in held:
-            sign = (each.item.id, each.item.fence, each.item.beat)
-            silent[sign] = self._silent[sign] + passed if sign in self._silent else 0.0
-            if self._dead(each):
-                found.append((each, "worker_dead"))
-            elif silent[sign] >= each.item.lease_ms / 1000:
-                found.append((each, "lease_expired"))
-        self._silent, self._looked = silent, now
-        return found
-
-    def _dead(self, each: Held) -> bool:
-        if each.host != self.me.host or each.pid is None or each.start_time is None or each.boot_id is None:
-            return False
-        return not is_alive(each.pid, each.start_time, each.boot_id)
+    promote: Callable[[], None] = lambda: None
+    """Lets what is due be claimed, where this process is the one that does."""
+    presence: Presence | None = None
+    """This process's part in its node; without one, nothing is asked of a fleet."""
+    watch: Callable[[], None] = lambda: None
+    """Looks which other nodes are lost, where this process is the one that does."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,8 +84,10 @@ class Worker:
     """One worker process."""
 
     me: WorkerProcess
+    runs: Runs
     bench: Bench
     links: Links
+    reconciler: Reconciler
     concurrency: int
     """How many runs at the same time; 0 for a scheduler, which only keeps the house in order."""
     lease_seconds: float
@@ -120,7 +97,6 @@ class Worker:
     _under_way: dict[str, tuple[Execution, threading.Thread]] = field(
         default_factory=dict[str, tuple[Execution, threading.Thread]]
     )
-    _swept: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     _astray: bool = False
     """Whether we may hold items that nobody here carries out: a thread failed, or a claim's answer was lost."""
     _frozen: bool = False
@@ -128,6 +104,7 @@ class Worker:
     _waiter: Waiter | None = None
     _aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "aside"))
     _dirty: threading.Event = field(default_factory=threading.Event)
+    _closing: threading.Event = field(default_factory=threading.Event)
     _unsigned: bool = False
     _archive_at: float = 0.0
     _alive_at: float = 0.0
@@ -142,19 +119,21 @@ class Worker:
 
     def _work(self) -> None:
         self._do_aside(self.tidy)
-        rescuer = Rescuer(me=self.me)
+        self.reconciler.aside, self.reconciler.moved = self._do_aside, self._taken
+        shower = threading.Thread(target=self._keep_shown, name="windows", daemon=True)
+        shower.start()
         idle = False
         while not self.stopping.is_set() and not idle:
             try:
                 with self.links.listen() as self._waiter:
-                    idle = self._turns(rescuer)
+                    idle = self._turns()
             except Unreachable as error:
                 self._astray = True
                 _LOG.warning("the database does not answer, trying again: %s", error.message)
                 self.stopping.wait(_AWAY_SECONDS)
-        self._leave()
+        self._leave(shower)
 
-    def _turns(self, rescuer: Rescuer) -> bool:
+    def _turns(self) -> bool:
         """Work until told to stop (False), or until nothing is left to do (True)."""
         beat_every = min(_MOST_TICK_SECONDS, self.lease_seconds / _BEATS_PER_LEASE)
         next_beat = next_rescue = time.monotonic()
@@ -164,16 +143,28 @@ class Worker:
                 self._beat()
                 next_beat = now + beat_every
             if now >= next_rescue:
-                self._rescue(rescuer)
-                next_rescue = now + _RESCUE_SECONDS
+                self._rescue()
+                next_rescue = now + LOOK_SECONDS
+            self._be_present()
             self._claim()
-            self._catch_up()
+            self._sign()
             self._archive()
             if self.once and not self._under_way:
                 return True
             if self._wait(max(0.0, min(next_beat, next_rescue) - time.monotonic())):
                 self._beat()
         return False
+
+    def _be_present(self) -> None:
+        """Give a sign of life, hear what is wanted of this node, and look after the others."""
+        presence = self.links.presence
+        if presence is None:
+            return
+        presence.tick()
+        if presence.state is NodeState.QUARANTINED:
+            for execution, _ in self._under_way.values():
+                execution.returning.set()
+        self.links.watch()
 
     def _wait(self, seconds: float) -> bool:
         return self._waiter.wait(seconds) if self._waiter is not None else False
@@ -183,7 +174,8 @@ class Worker:
         bench = self.bench
 
         def living() -> set[str]:
-            return {name(*place) for place in bench.runs.places() for name in (place_name, check_name)}
+            names = {name(*place) for place in self.runs.places() for name in (place_name, check_name)}
+            return names | places_in_use(bench.folder, names)
 
         found = list(bench.folder.iterdir()) if bench.folder.is_dir() else []
         alive = living()
@@ -197,12 +189,19 @@ class Worker:
         """Stop soon: runs under way are given back, no attempt is used up."""
         self.stopping.set()
 
+    def moved(self) -> None:
+        """Hear that something changed which the windows show."""
+        self._dirty.set()
+        if self._waiter is not None:
+            self._waiter.rouse()
+
     def _beat(self) -> None:
         """Renew the leases, and let go of what is not ours any more."""
         self._reap()
         if not self._under_way and not self._astray:
             return
-        held = self.bench.runs.renew(self.me.id)
+        until = self._lease()
+        held = self.runs.renew(self.me.id)
         if self._under_way and time.monotonic() >= self._alive_at:
             self._alive_at = time.monotonic() + _ALIVE_SECONDS
             runs = [execution.claim.run.id for execution, _ in self._under_way.values()]
@@ -210,59 +209,60 @@ class Worker:
         for item_id, (execution, _) in self._under_way.items():
             if held.get(item_id) != execution.claim.item.fence:
                 execution.lost.set()
+            else:
+                execution.renewed(until)
         for item_id in held.keys() - self._under_way.keys():
             # Nobody carries it out, and our own heartbeat would keep it from being rescued.
             with self.links.look() as queue:
                 item = queue.get(item_id)
-            self.bench.runs.rescue(self.bench.actor, item, reason="worker_failed")
+            self.runs.rescue(self.bench.actor, item, reason="worker_failed")
             self._dirty.set()
         self._astray = False
 
-    def _rescue(self, rescuer: Rescuer) -> None:
-        self.bench.runs.renew(self.me.id)  # as every holder has to: where we can not write, we judge nobody
+    def _rescue(self) -> None:
+        self.runs.renew(self.me.id)  # as every holder has to: where we can not write, we judge nobody
+        self.reconciler.look()
         with self.links.look() as queue:
-            held = [each for each in queue.store.held() if each.item.owner_session != self.me.id]
-        for each, reason in rescuer.verdicts(held, time.monotonic()):
-            if reason == "worker_dead" and each.item.run_id is not None:
-                kill_marked(marker(each.item.run_id, each.item.fence))
-            if self.bench.runs.rescue(self.bench.actor, each.item, reason=reason) is not None:
-                _LOG.info("rescued %s from %s (%s)", each.item.id, each.item.owner_session, reason)
-                self._dirty.set()
-                self._do_aside(self.tidy)
-        self._end_stragglers()
-        with self.links.look() as queue:
-            due = queue.store.due(queue.now())
+            due = queue.due()
             stale = [item for item, reason in queue.lost() if reason == "stale"]
         for item in stale:
-            if self.bench.runs.rescue(self.bench.actor, item, reason="stale") is not None:
+            if self.runs.rescue(self.bench.actor, item, reason="stale") is not None:
                 _LOG.info("took %s back from %s (stale)", item.id, item.owner_session)
                 self._dirty.set()
         if due:
-            with contextlib.suppress(Frozen), self.links.queue() as queue:
-                queue.promote()
+            with contextlib.suppress(Frozen, NotLeader):
+                self.links.promote()
         self.links.seal()
 
-    def _end_stragglers(self) -> None:
-        """End processes on this machine whose run was stopped while their own worker could not hear it."""
-        grace_ms = round(self.bench.options.grace_seconds * 1000) + _HEARING_MS
-        for straggler in self.bench.runs.stragglers(ended_for_ms=grace_ms):
-            if straggler not in self._swept:
-                self._swept.add(straggler)
-                self._do_aside(partial(_sweep, marker(*straggler)))
+    def _taken(self, _item: Item, _reason: str) -> None:
+        """Hear that a run was taken from who held it: what it left behind is nobody's any more."""
+        self._dirty.set()
+        self._do_aside(self.tidy)
 
     def _claim(self) -> None:
         self._reap()
         while len(self._under_way) < self.concurrency and not self.stopping.is_set():
+            until = self._lease()
             try:
-                claim = self.bench.runs.claim(self.bench.actor, self.me, self._refused)
-            except Frozen as error:
+                claim = self._take()
+            except (Frozen, NodeNotTaking, NodeBehind, NodeUnknown) as error:
                 self._say_frozen(error.message)
                 return
             self._frozen = False
             if claim is None:
                 return
             self._dirty.set()
-            self._start(claim)
+            self._start(claim, until)
+
+    def _take(self) -> Claim | None:
+        presence = self.links.presence
+        if presence is None:
+            return self.runs.claim(self.bench.actor, self.me, self._refused)
+        if waits_for := presence.waits_for():
+            raise NodeNotTaking(waits_for)
+        return self.runs.claim(
+            self.bench.actor, self.me, self._refused, has=presence.has, node_id=presence.node_id or None
+        )
 
     def _say_frozen(self, sentence: str) -> None:
         """Say once that nothing is taken up; what is under way goes on."""
@@ -275,8 +275,12 @@ class Worker:
         self._dirty.set()
         self._do_aside(self.tidy)
 
-    def _start(self, claim: Claim) -> None:
-        execution = Execution(bench=self.bench, claim=claim)
+    def _lease(self) -> float:
+        """Return until when what is claimed or renewed now may be at work: a little less than others leave it alone."""
+        return lease_clock() + self.lease_seconds * _OF_A_LEASE
+
+    def _start(self, claim: Claim, until: float) -> None:
+        execution = Execution(bench=self.bench, claim=claim, lease_until=until)
 
         def carry_out() -> None:
             try:
@@ -299,12 +303,23 @@ class Worker:
                 del self._under_way[item_id]
                 self.carried_out += 1
 
-    def _catch_up(self) -> None:
-        """Bring windows and signed heads up to date; a head hashes the whole log, so it is not signed at every turn."""
-        if self._dirty.is_set():
+    def _keep_shown(self) -> None:
+        """Bring the windows up to date beside the loop: no claim and no heartbeat waits for their files."""
+        while not self._closing.is_set():
+            self._dirty.wait()
             self._dirty.clear()
             self._unsigned = True
-            self._show()
+            try:
+                self._show()
+            except Exception as error:  # noqa: BLE001 - a thread's last resort: they are tried again
+                self._dirty.set()
+                known = isinstance(error, InterlockError | OSError)
+                _LOG.warning("the windows are brought up to date later: %s", error, exc_info=not known)
+                self._closing.wait(_AWAY_SECONDS)
+            self._closing.wait(_GATHERING_SECONDS)
+
+    def _sign(self) -> None:
+        """Sign what is new now and then: a head hashes the whole log, so not at every turn."""
         if self._unsigned and time.monotonic() >= self._sign_at:
             self._unsigned = False
             self._sign_at = time.monotonic() + _SIGN_SECONDS
@@ -326,7 +341,7 @@ class Worker:
 
         self._aside.submit(carefully)
 
-    def _leave(self) -> None:
+    def _leave(self, shower: threading.Thread) -> None:
         """Give back what is under way, and wait until its processes have ended."""
         for execution, _ in self._under_way.values():
             execution.returning.set()
@@ -334,8 +349,11 @@ class Worker:
             while thread.is_alive():
                 thread.join(self.lease_seconds / _BEATS_PER_LEASE)
                 with contextlib.suppress(Unreachable):
-                    self.bench.runs.renew(self.me.id)
+                    self.runs.renew(self.me.id)
         self._aside.shutdown()
+        self._closing.set()
+        self._dirty.set()
+        shower.join()
         with contextlib.suppress(Unreachable):
             self._show()
             self.links.sign()
@@ -343,7 +361,3 @@ class Worker:
     def _show(self) -> None:
         self.links.seal()  # windows show what is sealed
         self.links.wrote()
-
-
-def _sweep(run_marker: str) -> None:
-    kill_marked(run_marker)

@@ -15,6 +15,7 @@ from interlock.access import api as access
 from interlock.alerts import api as alerts
 from interlock.approval import api as approval
 from interlock.evidence import api as evidence
+from interlock.fleet import api as fleet
 from interlock.http import document, live, run_logs, status
 from interlock.http.gate import Access, Gate, Throttle
 from interlock.http.live import Log, Tail
@@ -29,6 +30,7 @@ from interlock.pipelines import api as pipelines
 from interlock.providers import api as providers
 from interlock.queue import api as queue
 from interlock.runs import api as runs
+from interlock.runs import truth_api, worker_api
 from interlock.web.pages import Console
 
 _OPS = "/ops"
@@ -41,10 +43,13 @@ DOORS = tuple(
         approval,
         providers,
         runs,
+        worker_api,
+        truth_api,
         queue,
         pipelines,
         loops,
         alerts,
+        fleet,
         evidence,
         live,
         run_logs,

@@ -217,7 +217,8 @@ class _Answer:
 
     def log(self) -> None:
         """Log what changed something or failed; who only reads is not followed."""
-        if self._scope["method"] in _SAFE and self._status < 400 and self._status:
+        reads = self._scope["method"] in _SAFE or self._scope["state"].get("reads", False)  # MCP reads by POST, too
+        if reads and self._status < 400 and self._status:
             return
         _LOG.info(
             "%s %s",

@@ -141,7 +141,9 @@ def listening(host: str, port: int) -> socket.socket:
 def serve(server: Server, workers: Sequence[Worker], follower: Follower) -> None:
     """Serve until SIGTERM or Ctrl-C: requests are finished, leases given back, windows brought up to date."""
     threads = [
-        threading.Thread(target=_carefully, args=(worker, server), name=type(worker).__name__.lower())
+        threading.Thread(
+            target=_carefully, args=(worker, server), name=getattr(worker, "name", type(worker).__name__.lower())
+        )
         for worker in workers
     ]
     server.stands_beside(threads)

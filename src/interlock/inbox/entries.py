@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from interlock.inbox.models import Entry, Kind, Next
 from interlock.inbox.ports import (
+    AskingRow,
     ExpiringRow,
     FailedRow,
     LoopRow,
@@ -73,6 +74,21 @@ def of_running(found: RunningRow, now_ms: int) -> Entry:
         id=found.id,
         sentence=f"The run of {found.item_id} ({found.priority}) goes on for longer than runs should; {said}",
         since_ms=found.started_ms,
+        href=f"/runs/{found.id}",
+        next=_cancel(found.id),
+        ids={"run": found.id, "item": found.item_id, "approved": found.approved_id}
+        | ({"worker": found.held_by} if found.held_by else {}),
+        keys=frozenset({found.id, found.item_id}),
+    )
+
+
+def of_asking(found: AskingRow) -> Entry:
+    """A run that is not what it should be, and of which a person is asked what to do."""
+    return Entry(
+        kind=Kind.STUCK,
+        id=found.id,
+        sentence=f"The run of {found.item_id} ({found.priority}) is {found.verdict}: {found.says}",
+        since_ms=found.since_ms,
         href=f"/runs/{found.id}",
         next=_cancel(found.id),
         ids={"run": found.id, "item": found.item_id, "approved": found.approved_id}

@@ -42,6 +42,19 @@ class RunningRow(NamedTuple):
     """When it last said something."""
 
 
+class AskingRow(NamedTuple):
+    """A run of which the reconciler asks a person what to do."""
+
+    id: str
+    item_id: str
+    approved_id: str
+    verdict: str
+    says: str
+    since_ms: int
+    held_by: str | None
+    priority: str
+
+
 class PendingRow(NamedTuple):
     """A run that has not begun."""
 
@@ -133,6 +146,10 @@ class WaitingStore(Protocol):
 
     def running(self, before: int, limit: int) -> Sequence[RunningRow]:
         """List runs that began before an instant and have not ended, the oldest first."""
+        ...
+
+    def asking(self, limit: int) -> Sequence[AskingRow]:
+        """List runs of which the reconciler asks a person what to do, the oldest verdict first."""
         ...
 
     def pending(self, before: int, limit: int) -> Sequence[PendingRow]:

@@ -51,9 +51,12 @@ class Inbox:
         return ranked(found, most, now)
 
     def _runs(self, desk: Desk, now: int, limit: int) -> Iterator[Entry]:
-        longest = self.run_seconds() * 1000
+        asking = desk.waiting.asking(limit)
+        yield from (entries.of_asking(each) for each in asking)
+        longest, asked = self.run_seconds() * 1000, {each.id for each in asking}
         if longest:
-            yield from (entries.of_running(each, now) for each in desk.waiting.running(now - longest, limit))
+            running = desk.waiting.running(now - longest, limit)
+            yield from (entries.of_running(each, now) for each in running if each.id not in asked)
             yield from (entries.of_pending(each) for each in desk.waiting.pending(now - longest, limit))
         yield from (entries.of_failed(each) for each in desk.waiting.failed(now - _RECENT_MS, limit))
 

@@ -113,6 +113,8 @@ class Hub:
                             await self._tell(changes)
                 except InterlockError as error:
                     _LOG.warning("the log can not be followed now: %s", error.message)
+                except Exception:  # noqa: BLE001 - for all who wait, and for who comes later: it is tried again
+                    _LOG.exception("the log can not be followed now")
                 await anyio.sleep(_PAUSE_SECONDS)
 
     async def _tell(self, changes: Sequence[Change]) -> None:

@@ -6,28 +6,23 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
 import anyio
 from anyio import to_thread
 
-from interlock import __version__
 from interlock.access.errors import RoleNeeded
 from interlock.access.models import Actor, Role
-from interlock.access.service import Access
 from interlock.approval.service import Approval
 from interlock.approval.shown import show_approved
-from interlock.kernel.clock import to_text
-from interlock.kernel.errors import InterlockError
 from interlock.kernel.once import AlreadyMade, KeyUsed, Noted, Once
 from interlock.mcp.ports import Change
-from interlock.queue.service import Queue
 from interlock.runs.service import Runs
-from interlock.runs.shown import show_line, show_run, show_steps, show_why
+from interlock.runs.shown import show_in_full
+from interlock.workspace.standing import Standing, service_status, show_standing
 
 _BEGAN = time.monotonic()
 _LOOK_SECONDS = 0.25
@@ -36,36 +31,8 @@ _ROUTE = "POST /ops/runs"
 """As the HTTP door names it: one key makes one run, whichever door it comes through."""
 
 
-class _Head(Protocol):
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def at(self) -> int: ...
-
-
-class _Sealed(Protocol):
-    def size(self) -> int: ...
-
-    def last_head(self) -> _Head | None: ...
-
-
-class _Windows(Protocol):
-    def exported(self) -> int: ...
-
-
-class _Places(Protocol):
-    @property
-    def root(self) -> Path: ...
-
-
-class House(Protocol):
+class House(Standing, Protocol):
     """What of a workspace's rooms is asked."""
-
-    @property
-    def access(self) -> Access:
-        """Panic."""
-        ...
 
     @property
     def approval(self) -> Approval:
@@ -75,29 +42,6 @@ class House(Protocol):
     @property
     def runs(self) -> Runs:
         """Runs."""
-        ...
-
-    @property
-    def event_log(self) -> _Sealed:
-        """The sealed log."""
-        ...
-
-    @property
-    def windows(self) -> _Windows:
-        """What follows the log as files."""
-        ...
-
-    @property
-    def places(self) -> _Places:
-        """Where the workspace is."""
-        ...
-
-    def now(self) -> int:
-        """Return the database's time."""
-        ...
-
-    def queue_look(self) -> AbstractContextManager[Queue]:
-        """Open the queue for reading."""
         ...
 
     def made_once(self, actor: Actor, once: Once) -> Noted | None:
@@ -152,15 +96,7 @@ class HouseBridge:
 
     def run(self, run_id: str, *, log_lines: int) -> dict[str, Any]:
         """Return a run with its steps and the last lines of its log."""
-        runs = self.house.runs
-        run = runs.get(run_id)
-        lines = runs.log(run_id, limit=log_lines, last=True)
-        return show_run(run) | {
-            "why": show_why(run),
-            "log_lines": lines[-1].line if lines else 0,
-            "steps": show_steps(runs.steps(run_id)),
-            "log": [show_line(line, run.correlation_id) for line in lines],
-        }
+        return show_in_full(*self.house.runs.in_full(run_id, lines=log_lines))
 
     def standing(self, run_id: str) -> tuple[str, int]:
         """Return a run's status and attempt."""
@@ -173,38 +109,8 @@ class HouseBridge:
 
     def context(self) -> dict[str, Any]:
         """Say how Interlock is: the same fields as `GET /ui/status`, so that both say the same."""
-        stored = self._stored()
-        word = "RUNNING" if stored["database"] == "ok" else "DEGRADED"
-        return {
-            "version": __version__,
-            "uptime_seconds": round(time.monotonic() - self.began, 3),
-            "workspace": str(self.house.places.root),
-            **stored,
-            "tasks": [{"name": each.name, "alive": each.is_alive()} for each in self.beside],
-            "service_status": f"{word} (Dashboard)",
-        }
-
-    def _stored(self) -> dict[str, Any]:
-        house = self.house
-        try:
-            with house.queue_look() as queue:
-                shown = {"database": "ok", "queue": dict(queue.counts()), "queue_paused": queue.paused() is not None}
-            panic = house.access.panic() is not None
-            return {**shown, "now": to_text(house.now()), "panic_mode": panic, "ledger": self._ledger()}
-        except InterlockError as error:
-            unknown = dict.fromkeys(("now", "queue", "queue_paused", "panic_mode", "ledger"))
-            return {"database": error.code, **unknown}
-
-    def _ledger(self) -> dict[str, Any]:
-        log = self.house.event_log
-        entries, head, exported = log.size(), log.last_head(), self.house.windows.exported()
-        return {
-            "entries": entries,
-            "head_size": head.size if head else None,
-            "head_signed_at": to_text(head.at) if head else None,
-            "exported": exported,
-            "behind": max(0, entries - exported),
-        }
+        shown = show_standing(self.house, began=self.began, beside=self.beside)
+        return {**shown, "service_status": service_status(shown, "Dashboard")}
 
     def create_run(self, approved_id: str, *, key: str | None) -> str:
         """Make a run of a record that is valid now; under the same key the same one again."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ipaddress
+import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from anyio import to_thread
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
     from interlock.mcp.changes import Hub
+    from interlock.mcp.exchange import Exchange
     from interlock.mcp.server import Profile
 
+_LOG = logging.getLogger("interlock.mcp")
 PATH = "/mcp"
 _BEGAN = time.monotonic()
 _LONG = (b"progressToken", b"wait_seconds")
@@ -57,7 +61,7 @@ class Mounted:
         self._changes, self._profile = changes, profile
         self._names = frozenset(name.lower() for name in names)
         self._beginning = asyncio.Lock()
-        self._managers: _Managers | None = None
+        self._ways: _Ways | None = None
         self._hub: Hub | None = None
         self._listening: Any = None
         self._stop = asyncio.Event()
@@ -71,10 +75,14 @@ class Mounted:
             raise BearerNeeded
         if scope["method"] != "POST":
             raise HTTPException(405, "MCP is called by POST here; nothing is kept between two calls", {"Allow": "POST"})
+        scope["state"]["reads"] = True
         body = await _body(receive)
-        managers = self._managers or await self._begin()
-        manager = managers.streaming if any(word in body for word in _LONG) else managers.quick
-        await manager.handle_request(scope, _again(body, receive), send)
+        ways = self._ways or await self._begin()
+        again = _again(body, receive)
+        if any(word in body for word in _LONG):
+            await ways.streaming.handle_request(scope, again, send)
+        elif not await ways.plain.answered(body, scope, again, send):
+            await ways.quick.handle_request(scope, again, send)
 
     def end(self) -> None:
         """Let everybody go who waits; called from the event loop."""
@@ -90,21 +98,32 @@ class Mounted:
         finally:
             self._stop.set()
             if self._task is not None:
-                await self._task
+                await asyncio.wait({self._task})
 
-    async def _begin(self) -> _Managers:
+    async def _begin(self) -> _Ways:
         async with self._beginning:
-            if self._managers is None:
-                ready: asyncio.Future[_Managers] = asyncio.get_running_loop().create_future()
+            if self._ways is None:
+                ready: asyncio.Future[_Ways] = asyncio.get_running_loop().create_future()
                 await to_thread.run_sync(_load)
                 self._task = asyncio.create_task(self._run(ready))
-                self._managers = await ready
-        return self._managers
+                self._task.add_done_callback(partial(self._ended, ready))
+                self._ways = await ready
+        return self._ways
 
-    async def _run(self, ready: asyncio.Future[_Managers]) -> None:
+    def _ended(self, ready: asyncio.Future[_Ways], task: asyncio.Task[None]) -> None:
+        """Let nobody wait for what has failed; the next request begins anew."""
+        self._ways = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("MCP can not be served: it is begun anew", exc_info=error)
+            if not ready.done():
+                ready.set_exception(error)
+        ready.cancel()
+
+    async def _run(self, ready: asyncio.Future[_Ways]) -> None:
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager  # noqa: PLC0415 - loaded by now
 
         from interlock.mcp.changes import Hub  # noqa: PLC0415 - the same
+        from interlock.mcp.exchange import Exchange  # noqa: PLC0415 - the same
         from interlock.mcp.server import create_server, listener  # noqa: PLC0415 - the same
 
         self._hub = Hub(self._changes)
@@ -113,16 +132,20 @@ class Mounted:
         # Which name is called we have checked already: the SDK's check knows no addresses but those that it is told.
         quick = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
         streaming = StreamableHTTPSessionManager(server, stateless=True)
-        async with self._hub.running(), quick.run(), streaming.run():
-            ready.set_result(_Managers(quick, streaming))
+        async with self._hub.running(), server.lifespan(server) as state, quick.run(), streaming.run():
+            ready.set_result(_Ways(Exchange(server, state), quick, streaming))
             await self._stop.wait()
 
 
-class _Managers(NamedTuple):
-    """The SDK's way of answering with one body, which costs half as much; and with a stream, for what takes long."""
+class _Ways(NamedTuple):
+    """How a request is answered."""
 
+    plain: Exchange
+    """With one body and no streams at all, where that is enough."""
     quick: StreamableHTTPSessionManager
+    """The SDK's way with one body, which costs half as much as a stream."""
     streaming: StreamableHTTPSessionManager
+    """With a stream, for what takes long."""
 
 
 async def _body(receive: Receive) -> bytes:
@@ -148,7 +171,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _load() -> None:
-    for name in ("mcp.server.streamable_http_manager", "interlock.mcp.server", "interlock.mcp.house"):
+    for name in ("mcp.server.streamable_http_manager", "interlock.mcp.exchange", "interlock.mcp.house"):
         importlib.import_module(name)
 
 
@@ -178,6 +201,7 @@ def _caller(context: Any) -> Caller:  # noqa: ANN401 - the SDK's own, which is n
         bridge,
         call.actor.correlation_id,
         refused=lambda code, deed: call.house.access.refused(call.actor, code=code, deed=deed),
+        noted=lambda: scope["state"].update(reads=False),
         key=key_of(context),
     )
 
@@ -214,6 +238,7 @@ def _name(place: str) -> str | None:
     return None if match is None else match[1]
 
 
+@lru_cache(maxsize=64)
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(name.strip("[]"))

@@ -75,5 +75,7 @@ class Caller:
     correlation_id: str
     refused: Callable[[str, str], None]
     """Logs a denial: the error's code, and what was to be done."""
+    noted: Callable[[], None] = lambda: None
+    """Has the request logged: it changes something, or it has failed."""
     key: str | None = None
     """What the caller names its request by, so that it is done once."""

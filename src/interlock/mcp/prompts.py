@@ -145,7 +145,8 @@ def _shown(approved: Mapping[str, Any]) -> str:
         parts.append(f"[content]\n{approved['content']}")
     if approved["context"]:
         parts.append(f"[context]\n{json.dumps(approved['context'], indent=2, ensure_ascii=False)}")
-    work = {name: terms[name] for name in ("command", "repository", "base_commit", "checks") if terms.get(name)}
+    shown = ("agent", "command", "repository", "base_commit", "checks", "needs", "rung")
+    work = {name: terms[name] for name in shown if terms.get(name)}
     parts.append(f"[what the run will do]\n{json.dumps(work, indent=2, ensure_ascii=False)}")
     return "\n\n".join(parts)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from mcp_types import Annotations, ListResourcesResult, ReadResourceResult, Resource, ResourceTemplate
 from mcp_types import TextResourceContents as Contents
 
 from interlock.kernel.clock import system_clock, to_text
+from interlock.kernel.ids import has_prefix
 from interlock.mcp.errors import ArgumentInvalid, NoSuchResource
 from interlock.mcp.ids import id_of, refuse_draft
 from interlock.mcp.ports import Bridge
@@ -99,12 +100,15 @@ def list_resources(bridge: Bridge, cursor: str | None) -> ListResourcesResult:
 
 
 def _place(cursor: str) -> str:
-    try:
-        return id_of(cursor, "a")
-    except ArgumentInvalid:
-        raise
-    except Exception as error:
-        raise ArgumentInvalid("the cursor is none that was given out") from error
+    if not has_prefix(cursor, "a"):
+        refuse_cursor(cursor)
+    return cursor
+
+
+def refuse_cursor(cursor: str) -> NoReturn:
+    """Refuse a cursor that was not given out."""
+    refuse_draft(cursor)
+    raise ArgumentInvalid("the cursor is none that was given out")
 
 
 def _resource(approved: Mapping[str, Any]) -> Resource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -23,7 +23,8 @@ from interlock import __version__
 from interlock.kernel.errors import Conflict, Failed, InterlockError, Invalid, NotFound, Refused, Unreachable
 from interlock.mcp import prompts, resources, tools
 from interlock.mcp.changes import Hub
-from interlock.mcp.errors import ArgumentInvalid, NoSuchTool
+from interlock.mcp.errors import ArgumentInvalid, NoSuchPrompt, NoSuchTool
+from interlock.mcp.ids import refuse_draft
 from interlock.mcp.ports import Bridge, Caller, Change
 
 _LOG = logging.getLogger("interlock.mcp")
@@ -69,8 +70,9 @@ class Profile:
     listening: ListenHandler
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
-        """Return the schema of a tool's arguments."""
-        return next((each.input_schema for each in tools.TOOLS if each.name == name), None)
+        """Return the schema by which headers are held against a tool's arguments: none of ours stands in a header."""
+        del name
+        return None
 
     # --- resources ----------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class Profile:
         self, context: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
         """List the templates."""
-        del context, params
+        await self._one_page(context, params)
         return types.ListResourceTemplatesResult(resource_templates=resources.TEMPLATES)
 
     async def read_resource(
@@ -100,7 +102,7 @@ class Profile:
         self, context: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListPromptsResult:
         """List the prompts."""
-        del context, params
+        await self._one_page(context, params)
         return types.ListPromptsResult(prompts=prompts.PROMPTS)
 
     async def get_prompt(self, context: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
@@ -110,21 +112,13 @@ class Profile:
 
     async def complete(self, context: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Complete an id."""
-        kind = _completed(params)
-        begun = params.argument.value
-        found: Sequence[str] = ()
-        if kind is not None:
-            found = await self._ask(context, lambda bridge: resources.complete_id(bridge, kind, begun))
-        shown = list(found[:_MOST_COMPLETED])
-        return types.CompleteResult(
-            completion=types.Completion(values=shown, total=len(found), has_more=len(found) > len(shown))
-        )
+        return await self._ask(context, lambda bridge: _completion(bridge, params))
 
     # --- tools --------------------------------------------------------------------------------------------------------
 
     async def list_tools(self, context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List the tools."""
-        del context, params
+        await self._one_page(context, params)
         return types.ListToolsResult(tools=tools.TOOLS)
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
@@ -133,6 +127,7 @@ class Profile:
         async with refusing(caller, f"tools/call {params.name[:40]}"):
             given = params.arguments or {}
             if params.name == tools.CREATE_RUN.name:
+                caller.noted()
                 return await to_thread.run_sync(_create, caller, tools.approved_of(given))
             if params.name == tools.GET_RUN_STATUS.name:
                 run_id, seconds = tools.waiting_of(given)
@@ -188,6 +183,11 @@ class Profile:
 
     # ------------------------------------------------------------------------------------------------------------------
 
+    async def _one_page(self, context: Context, params: types.PaginatedRequestParams | None) -> None:
+        if params is not None and params.cursor is not None:
+            async with refusing(self.callers(context), context.method):
+                resources.refuse_cursor(params.cursor)
+
     async def _ask(self, context: Context, ask: Callable[[Bridge], Answer]) -> Answer:
         """Ask the product in a thread; its refusals become the protocol's errors."""
         caller = self.callers(context)
@@ -224,11 +224,23 @@ def _look(bridge: Bridge, run_id: str) -> types.CallToolResult:
     return tools.shown(bridge.run(run_id, log_lines=tools.LOG_LINES))
 
 
+def _completion(bridge: Bridge, params: types.CompleteRequestParams) -> types.CompleteResult:
+    chosen = (params.context.arguments if params.context is not None else None) or {}
+    for given in (params.argument.value, *chosen.values()):
+        refuse_draft(given)
+    kind = _completed(params)
+    found: Sequence[str] = () if kind is None else resources.complete_id(bridge, kind, params.argument.value)
+    shown = list(found[:_MOST_COMPLETED])
+    return types.CompleteResult(
+        completion=types.Completion(values=shown, total=len(found), has_more=len(found) > len(shown))
+    )
+
+
 def _completed(params: types.CompleteRequestParams) -> str | None:
     """Say of which kind of id an argument is; None where there is nothing to complete."""
     if isinstance(params.ref, types.PromptReference):
         if params.ref.name not in {each.name for each in prompts.PROMPTS}:
-            raise MCPError(types.INVALID_PARAMS, "there is no such prompt")
+            raise NoSuchPrompt
         return "a" if params.argument.name == "approved_id" else None
     if params.argument.name != "id":
         return None
@@ -244,8 +256,10 @@ async def refusing(caller: Caller, deed: str) -> AsyncGenerator[None]:
         raise
     except Exception as raised:  # noqa: BLE001 - what nobody foresaw is told in our words, too
         error = _alone(raised)
+        caller.noted()
         if isinstance(error, Refused):
-            await to_thread.run_sync(caller.refused, error.code, deed)
+            with suppress(InterlockError):  # that it can not be logged makes it no less a refusal
+                await to_thread.run_sync(caller.refused, error.code, deed)
         raise failure(error, caller.correlation_id) from None
 
 
@@ -293,7 +307,7 @@ def listener(hub: Hub) -> ListenHandler:
 
 def create_server(profile: Profile, watching: Watching | None = None) -> Server[Any]:
     """Return the server; `watching` where a connection lasts, so that a client of 2025 can subscribe to resources."""
-    return Server[Any](
+    server = Server[Any](
         "interlock",
         version=__version__,
         title="Interlock",
@@ -313,3 +327,5 @@ def create_server(profile: Profile, watching: Watching | None = None) -> Server[
         on_subscribe_resource=None if watching is None else watching.subscribe,
         on_unsubscribe_resource=None if watching is None else watching.unsubscribe,
     )
+    server.middleware.clear()  # its spans go to no collector: ours are made at the server's door (`http/tracing.py`)
+    return server

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, BinaryIO, cast
 
 import anyio
@@ -15,10 +15,13 @@ from mcp.server.lowlevel import NotificationOptions
 from mcp.server.session import ServerSession
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
+from mcp.shared.message import SessionMessage
+from pydantic_core import from_json
 
 from interlock.kernel.errors import InterlockError
 from interlock.kernel.ids import UlidSource
 from interlock.mcp.changes import Hub
+from interlock.mcp.errors import ArgumentInvalid
 from interlock.mcp.ports import Bridge, Caller, Changes
 from interlock.mcp.resources import checked_uri
 from interlock.mcp.server import Callers, Profile, Watching, create_server, failure, key_of, listener
@@ -26,7 +29,6 @@ from interlock.mcp.server import Callers, Profile, Watching, create_server, fail
 _MOST_BYTES = 2 * 1024 * 1024
 """Of one message, as over HTTP."""
 _MOST_WATCHED = 256
-_MOST_WAITING = 1024
 
 
 def serve(bridge: Callable[[str], Bridge], changes: Changes, correlation_id: str | None) -> None:
@@ -46,8 +48,10 @@ async def _serve(bridge: Callable[[str], Bridge], changes: Changes, correlation_
     server = create_server(Profile(caller, hub, listener(hub)), Watching(watcher.subscribe, watcher.unsubscribe))
     server.add_notification_handler("notifications/initialized", types.NotificationParams, watcher.begin)
     options = server.create_initialization_options(NotificationOptions(resources_changed=True))
-    stdin = cast("anyio.AsyncFile[str]", _Lines(sys.stdin.buffer))
+    lines = _Lines(sys.stdin.buffer)
+    stdin = cast("anyio.AsyncFile[str]", lines)
     async with stdio_server(stdin=stdin) as (reading, writing), hub.running(), watcher.running():
+        lines.begin(writing.send)
         await server.run(reading, writing, options)
 
 
@@ -57,14 +61,37 @@ def _unsaid(code: str, deed: str) -> None:
 
 
 class _Lines:
-    """The lines of stdin; one that is too long is not kept, and is no JSON."""
+    """The messages of stdin, a line each; one that is too long is not kept, and is no JSON.
+
+    What is no message is answered here: the SDK drops it, and whoever sent it would wait.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._begun = anyio.Event()
+        self._answer: Callable[[SessionMessage], Awaitable[None]] | None = None
+
+    def begin(self, answer: Callable[[SessionMessage], Awaitable[None]]) -> None:
+        """Begin to read; `answer` sends what is answered to no message."""
+        self._answer = answer
+        self._begun.set()
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        await self._begun.wait()
         while line := await to_thread.run_sync(self._next, abandon_on_cancel=True):
-            yield line.decode("utf-8", "replace")
+            text = line.decode("utf-8", "replace").strip()
+            try:
+                types.jsonrpc_message_adapter.validate_json(text, by_name=False)
+            except ValueError:
+                await self._refuse(text)
+            else:
+                yield text
+
+    async def _refuse(self, text: str) -> None:
+        refused = _refusal(text)
+        if refused is not None and self._answer is not None:
+            with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+                await self._answer(SessionMessage(refused))
 
     def _next(self) -> bytes:
         line = self._stream.readline(_MOST_BYTES)
@@ -75,12 +102,35 @@ class _Lines:
         return b"too long\n"
 
 
+def _refusal(text: str) -> types.JSONRPCError | None:
+    """Return what is answered to a line that is no message; None to an empty one, and to an answer gone wrong."""
+    if not text:
+        return None
+    try:
+        read: Any = from_json(text)
+    except ValueError:
+        return _error(None, types.PARSE_ERROR, "this is not JSON, or too long")
+    asked = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    if "method" not in asked and ("result" in asked or "error" in asked):
+        return None
+    given = asked.get("id")
+    known = isinstance(given, str | int) and not isinstance(given, bool)
+    return _error(given if known else None, types.INVALID_REQUEST, "this is no message of JSON-RPC 2.0")
+
+
+def _error(given: str | int | None, code: int, said: str) -> types.JSONRPCError:
+    return types.JSONRPCError(jsonrpc="2.0", id=given, error=types.ErrorData(code=code, message=said))
+
+
 class _Watcher:
     """Tells a client of 2025, whose connection lasts, of what it watches; one of 2026 opens a stream for that."""
 
     def __init__(self, hub: Hub, callers: Callers) -> None:
         self._hub, self._callers = hub, callers
         self._watched: set[str] = set()
+        self._untold: dict[ServerEvent, None] = {}
+        """What has changed and is not told yet, each once: a client that reads slowly misses nothing."""
+        self._rung = anyio.Event()
         self._begun = anyio.Event()
         self._session: ServerSession | None = None
 
@@ -96,10 +146,11 @@ class _Watcher:
         """Watch a resource."""
         try:
             checked_uri(params.uri)
+            if len(self._watched | {params.uri}) > _MOST_WATCHED:
+                raise ArgumentInvalid(f"at most {_MOST_WATCHED} resources are watched by one client")
         except InterlockError as error:
             raise failure(error, self._callers(context).correlation_id) from None
-        if len(self._watched) < _MOST_WATCHED:
-            self._watched.add(params.uri)
+        self._watched.add(params.uri)
         return types.EmptyResult()
 
     async def unsubscribe(
@@ -120,19 +171,23 @@ class _Watcher:
 
     async def _tell(self) -> None:
         await self._begun.wait()
-        waiting, told = anyio.create_memory_object_stream[ServerEvent](_MOST_WAITING)
-
-        def deliver(event: ServerEvent) -> None:
-            if not isinstance(event, ResourceUpdated) or event.uri in self._watched:
-                waiting.send_nowait(event)
-
-        unsubscribe = self._hub.bus.subscribe(deliver)
+        unsubscribe = self._hub.bus.subscribe(self._deliver)
         try:
             async with self._hub.heard():
-                async for event in told:
-                    await self._send(event)
+                while True:
+                    await self._rung.wait()
+                    self._rung = anyio.Event()
+                    while self._untold:
+                        event = next(iter(self._untold))
+                        del self._untold[event]
+                        await self._send(event)
         finally:
             unsubscribe()
+
+    def _deliver(self, event: ServerEvent) -> None:
+        if not isinstance(event, ResourceUpdated) or event.uri in self._watched:
+            self._untold[event] = None
+            self._rung.set()
 
     async def _send(self, event: ServerEvent) -> None:
         if self._session is None:

@@ -45,6 +45,8 @@ class Carrier:
     """Returns what carries out, until the event is set."""
     refused: Callable[[str, InterlockError], object]
     """Ends a run that can not even begin, so that it is not tried for ever."""
+    leads: Callable[[], bool] = lambda: True
+    """Whether this process takes up what was asked for; what it has begun itself it goes on with in any case."""
     _given_up: set[str] = field(default_factory=set[str])
     """Runs that can not be taken up as the workspace is now; who has mended it resumes them."""
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -75,6 +77,8 @@ class Carrier:
         try:
             begun = self.pipelines.list(status=Status.RUNNING, limit=100)
             asked = self.pipelines.list(status=Status.PENDING, limit=1000)[::-1]
+            if asked and not self.leads():
+                asked = asked[:0]
         except Unreachable as error:
             _LOG.warning("runs of pipelines can not be looked for: %s", error.message)
             return []

@@ -51,6 +51,7 @@ class NewWork(Body):
     not_before_ms: int | None = Field(default=None, ge=0)
     idempotency_key: str | None = None
     concurrency_key: str | None = None
+    needs: list[str] = Field(default=[], max_length=32, description="Labels that whoever takes it must have.")
     max_attempts: int | None = Field(default=None, ge=1, le=100)
 
 
@@ -59,6 +60,7 @@ class Claim(Body):
 
     owner_session: str
     lease_seconds: int | None = Field(default=None, ge=1, le=86_400)
+    has: list[str] = Field(default=[], max_length=256, description="Labels that the session has, and items may need.")
 
 
 class Held(Body):
@@ -105,10 +107,10 @@ class Priority(Body):
 
 
 class KeyLimit(Body):
-    """How many items of a concurrency key may be under way at the same time."""
+    """How many items may be under way at the same time: of a concurrency key, or of a repository, agent or node."""
 
-    key: str
-    most: int = Field(ge=0)
+    key: str = Field(description="A concurrency key, `repository:ADDRESS`, `agent:NAME` or `node:ID`.")
+    most: int | None = Field(ge=0, description="null removes the limit; a concurrency key always has one.")
 
 
 class Snooze(Body):
@@ -147,6 +149,11 @@ class ItemShown(Shown):
     not_before: str | None
     waits_for: str | None
     concurrency_key: str | None
+    needs: list[str] = Field(description="Labels and capabilities that whoever takes it must have.")
+    repository: str | None
+    agent: str | None
+    node_id: str | None = Field(description="The node that holds it now.")
+    aged: int = Field(description="How many priorities higher it counts, because it has waited long.")
     idempotency_key: str | None
     created_at: str | None
     notes: str | None
@@ -182,12 +189,12 @@ class QueueShown(Shown):
 
 
 class KeyShown(Shown):
-    """A concurrency key, its limit, and how far it is used."""
+    """A concurrency key, or a repository, agent or node; its limit, and how far it is used."""
 
     key: str
     most: int
     held: int
-    pending: int
+    pending: int | None = Field(description="What waits of a concurrency key; null for the others.")
 
 
 class ReasonShown(Shown):
@@ -222,11 +229,11 @@ class ResumedShown(Shown):
 
 
 class LimitShown(Shown):
-    """The limit of a concurrency key."""
+    """A limit."""
 
     id: str
     status: str
-    most: int
+    most: int | None
 
 
 class CountShown(Shown):
@@ -290,6 +297,10 @@ class Which(Body):
     owner: str | None = Field(default=None, max_length=128)
     text: str | None = Field(default=None, max_length=2000)
     created_before_ms: int | None = Field(default=None, ge=0)
+    need: str | None = Field(default=None, max_length=128)
+    repository: str | None = Field(default=None, max_length=1024)
+    agent: str | None = Field(default=None, max_length=128)
+    node_id: str | None = Field(default=None, max_length=128)
 
 
 class NewBulk(Body):
@@ -349,12 +360,26 @@ def list_items(
     owner: str | None = None,
     text: Annotated[str | None, Query(max_length=2000)] = None,
     created_before_ms: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    need: Annotated[str | None, Query(max_length=128, description="Only what needs this label.")] = None,
+    repository: Annotated[str | None, Query(max_length=1024)] = None,
+    agent: Annotated[str | None, Query(max_length=128)] = None,
+    node_id: Annotated[str | None, Query(max_length=128, description="Only what this node holds now.")] = None,
     limit: Limit = 100,
     after: Annotated[str | None, Query(pattern=_PLACE, description="Where the page before ended: its `Link`.")] = None,
     until: Annotated[str | None, Query(pattern=_PLACE, description="Not beyond this place: another page's.")] = None,
 ) -> list[dict[str, Any]]:
     """List items in the order in which they would be claimed."""
-    which = Filter(status=status, priority=priority, owner=owner, text=text, created_before_ms=created_before_ms)
+    which = Filter(
+        status=status,
+        priority=priority,
+        owner=owner,
+        text=text,
+        created_before_ms=created_before_ms,
+        need=need,
+        repository=repository,
+        agent=agent,
+        node_id=node_id,
+    )
     with house(call, _House).queue_look() as queue:
         page = queue.store.page(which, _place(after, FIRST), limit, _place(until, LAST))
     if len(page) == limit:
@@ -380,9 +405,23 @@ def count(
     owner: str | None = None,
     text: Annotated[str | None, Query(max_length=2000)] = None,
     created_before_ms: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    need: Annotated[str | None, Query(max_length=128, description="Only what needs this label.")] = None,
+    repository: Annotated[str | None, Query(max_length=1024)] = None,
+    agent: Annotated[str | None, Query(max_length=128)] = None,
+    node_id: Annotated[str | None, Query(max_length=128, description="Only what this node holds now.")] = None,
 ) -> dict[str, Any]:
     """Count the items that a filter names."""
-    which = Filter(status=status, priority=priority, owner=owner, text=text, created_before_ms=created_before_ms)
+    which = Filter(
+        status=status,
+        priority=priority,
+        owner=owner,
+        text=text,
+        created_before_ms=created_before_ms,
+        need=need,
+        repository=repository,
+        agent=agent,
+        node_id=node_id,
+    )
     with house(call, _House).queue_look() as queue:
         found = queue.store.count(which)
     return {"items": sum(found.values()), "by_status": {name: items for name, items in found.items() if items}}
@@ -430,6 +469,10 @@ def preview_bulk(call: Here, body: NewBulk) -> dict[str, Any]:
         owner=which.owner,
         text=which.text,
         created_before_ms=which.created_before_ms,
+        need=which.need,
+        repository=which.repository,
+        agent=which.agent,
+        node_id=which.node_id,
     )
     deed = Deed(verb=body.verb, reason=body.reason, to=body.to)
     return show_bulk(house(call, _House).bulks.preview(call.actor, deed, found, body.ids))
@@ -465,6 +508,7 @@ def add_item(call: Here, response: Response, body: NewWork, key: IdempotencyKey 
         with house(call, _House).queue(actor) as queue:
             given = body.model_dump()
             attempts = given.pop("max_attempts") or queue.options.max_attempts
+            given["needs"] = tuple(given["needs"])
             new = NewItem(kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, max_attempts=attempts, **given)
             return queue.add(new).id
 
@@ -480,7 +524,9 @@ def claim(call: Here, body: Claim) -> dict[str, Any]:
     """Take the oldest item of the highest priority; `id` is null where there is none."""
     with house(call, _House).queue(call.actor) as queue:
         queue.promote()
-        item = queue.claim(Executor.EXTERNAL, body.owner_session, lease_seconds=body.lease_seconds)
+        item = queue.claim(
+            Executor.EXTERNAL, body.owner_session, lease_seconds=body.lease_seconds, has=frozenset(body.has)
+        )
     if item is None:
         return {"id": None, "status": "NOOP"}
     call.wrote()
@@ -623,7 +669,7 @@ def resume(call: Here) -> dict[str, Any]:
 @door.get("/limits", response_model=list[KeyShown])
 @needs("actions")
 def list_limits(call: Here) -> list[dict[str, Any]]:
-    """List the concurrency keys with their limits."""
+    """List the limits of concurrency keys, repositories, agents and nodes."""
     with house(call, _House).queue_look() as queue:
         found = queue.store.concurrencies()
     return [{"key": each.key, "most": each.most, "held": each.held, "pending": each.pending} for each in found]
@@ -632,7 +678,7 @@ def list_limits(call: Here) -> list[dict[str, Any]]:
 @door.put("/limits", responses=problems(409, 413, 415, 423), response_model=LimitShown)
 @needs("operator")
 def set_limit(call: Here, body: KeyLimit) -> dict[str, Any]:
-    """Set how many items of a concurrency key may be under way at the same time."""
+    """Set how many items of a concurrency key, repository, agent or node may be under way at the same time."""
     with _writing(call) as queue:
         queue.limit(body.key, body.most)
     return {"id": body.key, "status": "ok", "most": body.most}

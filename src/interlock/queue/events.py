@@ -26,6 +26,7 @@ class ItemClaimed(Event):
     owner_session: str
     fence: int
     attempt: int
+    node_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +191,11 @@ class BulkEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ConcurrencySet(Event):
-    """A concurrency key has another limit."""
+    """A concurrency key, or a `repository:…`, `agent:…`, `node:…`, has another limit."""
 
     kind = "concurrency.set"
-    most: int
+    most: int | None
+    """None: it has none any more."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from interlock.kernel.clock import to_text
-from interlock.queue.models import Because, Executor, Item, ItemStatus, Pause
+from interlock.queue.models import PRIORITY_RANK, Because, Executor, Item, ItemStatus, Pause, UsedUp
 
 MANY = 1_000
 """So many items before one are not counted further."""
@@ -25,6 +25,10 @@ class Facts:
     """The limit of its concurrency key."""
     holders: Sequence[tuple[str, str]]
     """Who holds items of its concurrency key: item id and owner."""
+    nodes: int | None = None
+    """How many live nodes have what it needs; None where nobody knows."""
+    used_up: Sequence[UsedUp] = ()
+    """Limits of its repository and its agent that are used up, and of nodes."""
 
 
 def because(facts: Facts) -> list[Because]:
@@ -51,6 +55,12 @@ def _waits(facts: Facts) -> Iterator[Because]:
             text="it was replanned: its old run never runs again; a new approved draft makes a new run",
         )
         return
+    if item.waits_for == "ci":
+        yield Because(
+            code="waits_for_ci",
+            text="its work is done; it waits for its CI to report on exactly its result (`interlock run ci`)",
+        )
+        return
     if pause is not None:
         until = "until somebody resumes it" if pause.until_ms is None else f"until {to_text(pause.until_ms)}"
         yield Because(code="queue_paused", text=f"{pause.paused_by} paused the queue {until}: {pause.reason}")
@@ -66,7 +76,39 @@ def _waits(facts: Facts) -> Iterator[Because]:
     if item.waits_for == "limit":
         yield Because(code="concurrency_limit", text=_limited(facts))
         return
+    yield from _placed(facts)
     yield _in_line(facts)
+    if item.aged:
+        yield Because(
+            code="aged", text=f"it has waited long, and counts as {_counts_as(item)} ({item.priority} was given)"
+        )
+
+
+def _placed(facts: Facts) -> Iterator[Because]:
+    """Say what stands against taking it now, though it is its turn: what a node must have, and the limits."""
+    item = facts.item
+    for limit in facts.used_up:
+        kind, _, name = limit.key.partition(":")
+        held = ", ".join(f"{each} ({owner})" for each, owner in limit.holders) or "none"
+        whose = "of its" if kind != "node" else "on the"
+        yield Because(
+            code=f"limit_{kind}",
+            text=f"{whose} {kind} {name!r} {limit.most} may be under way at the same time; there are: {held}",
+        )
+    if item.needs:
+        needs = ", ".join(item.needs)
+        match facts.nodes:
+            case None:
+                yield Because(code="needs", text=f"only who has {needs} takes it; which nodes there are is not known")
+            case 0:
+                yield Because(code="needs_unmet", text=f"it needs {needs}, and no live node has that")
+            case nodes:
+                yield Because(code="needs", text=f"only who has {needs} takes it; live nodes that do: {nodes}")
+
+
+def _counts_as(item: Item) -> str:
+    given = PRIORITY_RANK.get(item.priority, len(PRIORITY_RANK))
+    return f"P{max(1, given - item.aged)}"
 
 
 def _limited(facts: Facts) -> str:

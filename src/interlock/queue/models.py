@@ -80,6 +80,16 @@ class Item:
     last_error: str
     idempotency_key: str | None
     concurrency_key: str | None
+    needs: tuple[str, ...] = ()
+    """Labels and capabilities, sorted: only who has them all takes it."""
+    repository: str | None = None
+    """What a limit `repository:…` counts it by; of a run's item the approved address."""
+    agent: str | None = None
+    """The same for `agent:…`."""
+    node_id: str | None = None
+    """The node that holds it now, where its holder said so."""
+    aged: int = 0
+    """How many priorities higher it counts, because it has waited long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +110,10 @@ class NewItem:
     """The same key again is the same item."""
     concurrency_key: str | None = None
     """Of the items with one key, only so many are under way at the same time as its limit says."""
+    needs: tuple[str, ...] = ()
+    """Labels and capabilities that whoever takes it must have, `gpu` or `region=eu`."""
+    repository: str | None = None
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +126,12 @@ class Filter:
     created_before_ms: int | None = None
     text: str | None = None
     """Stands in id, task, criteria or notes, whatever the case of its letters."""
+    need: str | None = None
+    """A label that it asks for."""
+    repository: str | None = None
+    agent: str | None = None
+    node_id: str | None = None
+    """The node that holds it now."""
 
 
 Place = tuple[int, int]
@@ -162,12 +182,34 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
-    """A concurrency key, its limit, and how far it is used."""
+    """A concurrency key, or a `repository:…`, `agent:…`, `node:…`; its limit, and how far it is used."""
 
     key: str
     most: int
     held: int
-    pending: int
+    pending: int | None
+    """What waits; None where that is not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taker:
+    """Who takes items, and what it has to offer."""
+
+    executor: Executor
+    owner_session: str
+    lease_ms: int
+    has: frozenset[str] = frozenset()
+    """Labels and capabilities."""
+    node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedUp:
+    """A limit that is used up: its key, how many it allows, and who uses it (item id and owner, at most 20)."""
+
+    key: str
+    most: int
+    holders: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

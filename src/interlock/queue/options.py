@@ -20,6 +20,8 @@ class QueueOptions:
 
     stale_minutes: int = 60
     """After how long an item is given up that was claimed by a tool that takes no leases."""
+    ageing_seconds: int = 3600
+    """For every such span in line an item counts as one priority higher, up to P1; 0: never."""
 
     def backoff_ms(self, attempts: int) -> int:
         """Return the wait before the next attempt, in milliseconds."""

@@ -9,7 +9,6 @@ from interlock.kernel.errors import InterlockError
 from interlock.queue.models import (
     LAST,
     Concurrency,
-    Executor,
     Filter,
     HandRow,
     Held,
@@ -20,6 +19,8 @@ from interlock.queue.models import (
     NewItem,
     Pause,
     Place,
+    Taker,
+    UsedUp,
     WorkerProcess,
 )
 from interlock.queue.trends import Span
@@ -63,8 +64,8 @@ class ItemStore(Protocol):
         """Count items by status, without looking at them."""
         ...
 
-    def claim(self, executor: Executor, owner_session: str, lease_ms: int) -> Item | None:
-        """Lease the oldest claimable item of the highest priority, unless the queue is paused."""
+    def claim(self, taker: Taker) -> Item | None:
+        """Lease the first claimable item that it may take and that no limit forbids, unless the queue is paused."""
         ...
 
     def hold(self, item_id: str, fence: int) -> bool:
@@ -131,6 +132,14 @@ class ItemStore(Protocol):
         """Say whether `promote` would find anything; only reads."""
         ...
 
+    def ageing(self, before_ms: int) -> bool:
+        """Say whether `age` would find anything; only reads."""
+        ...
+
+    def age(self, before_ms: int, span_ms: int, limit: int) -> int:
+        """Let what stands in line since before an instant count as one priority higher; returns how many."""
+        ...
+
     def promote(self, now_ms: int, limit: int) -> int:
         """Let items begin whose `not_before` has passed, and what a cut-off left waiting; returns how many, or keys."""
         ...
@@ -153,6 +162,18 @@ class ItemStore(Protocol):
 
     def holders(self, key: str) -> Sequence[tuple[str, str]]:
         """List who holds items of a key: item id and owner, at most 20."""
+        ...
+
+    def set_placement(self, key: str, most: int | None) -> None:
+        """Set or remove the limit of a `repository:…`, `agent:…` or `node:…`."""
+        ...
+
+    def used_up(self, item: Item) -> Sequence[UsedUp]:
+        """List the limits that let an item not begin, and the nodes that are full, at most 20."""
+        ...
+
+    def has_limits(self) -> bool:
+        """Say whether there is any limit of a repository, agent or node."""
         ...
 
     def pause(self) -> Pause | None:

@@ -47,17 +47,21 @@ from interlock.queue.models import (
     ItemStatus,
     NewItem,
     Pause,
+    Taker,
 )
 from interlock.queue.options import QueueOptions
 from interlock.queue.ports import ItemOwner, ItemStore
 from interlock.queue.trends import Point, Span, points
 from interlock.queue.words import (
+    checked_address,
     checked_instant,
+    checked_label,
     checked_line,
     checked_new,
     checked_owner,
     checked_priority,
     checked_words,
+    placed,
     storable,
 )
 
@@ -66,6 +70,7 @@ _ENDED = {ItemStatus.DONE, ItemStatus.FAILED}
 _MINUTE_MS = 60_000
 _MOST_LEASE_SECONDS = 7 * 24 * 3600
 _MOST_PROMOTED = 1_000
+_MOST_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ class Queue:
     options: QueueOptions
     unsettled: set[str] | None = None
     """The keys whose limits are settled later; None where that is done at once."""
+    nodes_that_have: Callable[[frozenset[str]], int | None] = lambda _: None
+    """Counts the live nodes that have such labels and capabilities; None: nobody knows."""
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -139,34 +146,60 @@ class Queue:
                 before=self.store.before(item),
                 most=limits.get(item.concurrency_key or ""),
                 holders=self.store.holders(item.concurrency_key) if item.concurrency_key else (),
+                nodes=self.nodes_that_have(frozenset(item.needs)) if item.needs else None,
+                used_up=self.store.used_up(item) if item.status is ItemStatus.PENDING else (),
             )
         )
 
     # --- for who works on items ---------------------------------------------------------------------------------------
 
-    def claim(self, executor: Executor, owner_session: str, *, lease_seconds: int | None = None) -> Item | None:
-        """Lease the oldest item of the highest priority, or return None. One that may not begin fails on the way."""
+    def claim(
+        self,
+        executor: Executor,
+        owner_session: str,
+        *,
+        lease_seconds: int | None = None,
+        has: frozenset[str] = frozenset(),
+        node_id: str | None = None,
+    ) -> Item | None:
+        """Lease the oldest item of the highest priority, or return None. One that may not begin fails on the way.
+
+        Only what asks for nothing beyond what the claimer `has` (labels and capabilities), and what no limit of its
+        repository, its agent or the claimer's node forbids.
+        """
         self.thawed()
         if lease_seconds is None:
             ours = executor is Executor.INTERLOCK
             lease_seconds = self.options.lease_seconds if ours else self.options.external_lease_seconds
         if not 1 <= lease_seconds <= _MOST_LEASE_SECONDS:
             raise Invalid(f"a lease lasts from 1 to {_MOST_LEASE_SECONDS} seconds, not {lease_seconds}")
-        owner, lease_ms = checked_owner(owner_session), lease_seconds * 1000
-        while (item := self._lease(executor, owner, lease_ms)) is not None:
+        taker = Taker(
+            executor=executor,
+            owner_session=checked_owner(owner_session),
+            lease_ms=lease_seconds * 1000,
+            has=frozenset(map(checked_label, has)),
+            node_id=None if node_id is None else checked_owner(node_id, "node"),
+        )
+        while (item := self._lease(taker)) is not None:
             refusal = self._owner(item).claimed(item)
             self.emit(
-                ItemClaimed(subject=item.id, owner_session=owner, fence=item.fence, attempt=item.attempt_count + 1)
+                ItemClaimed(
+                    subject=item.id,
+                    owner_session=item.owner_session,
+                    fence=item.fence,
+                    attempt=item.attempt_count + 1,
+                    node_id=node_id,
+                )
             )
             if refusal is None:
                 return item
             self.fail(item.id, item.fence, reason=refusal.code, message=refusal.message)
         return None
 
-    def _lease(self, executor: Executor, owner: str, lease_ms: int) -> Item | None:
-        item = self.store.claim(executor, owner, lease_ms)
+    def _lease(self, taker: Taker) -> Item | None:
+        item = self.store.claim(taker)
         if item is None and self.promote():  # where no worker runs, nobody has looked since its time came
-            item = self.store.claim(executor, owner, lease_ms)
+            item = self.store.claim(taker)
         return item
 
     def hold(self, item_id: str, fence: int) -> None:
@@ -247,6 +280,22 @@ class Queue:
         self._moved(item, ItemReleased(subject=item.id, owner_session=seen.owner_session, fence=item.fence))
         return item
 
+    def await_word(self, item_id: str, fence: int, *, waits_for: str) -> Item:
+        """Give a held item back, unclaimable until `word_came`: nothing is left to do but to hear of something."""
+        self.hold(item_id, fence)
+        seen = self.get(item_id)
+        item = self._as_seen(self.store.park(seen, ItemStatus.PENDING, f"waits_for={waits_for}", waits_for), seen)
+        self._owner(item).given_back(item, f"waits_for_{waits_for}")
+        self._moved(item, ItemReleased(subject=item.id, owner_session=seen.owner_session, fence=item.fence))
+        return item
+
+    def word_came(self, item_id: str, *, waits_for: str) -> None:
+        """Let an item be claimed again that waits for this, if it does; whoever calls tells what came."""
+        seen = self.get(item_id)
+        if seen.status is ItemStatus.PENDING and seen.waits_for == waits_for:
+            self.settle(self._as_seen(self.store.park(seen, ItemStatus.PENDING, f"{waits_for} reported", None), seen))
+            self.wake()
+
     # --- the rescuer --------------------------------------------------------------------------------------------------
 
     def rescue(self, seen: Item, *, reason: str) -> Item | None:
@@ -297,26 +346,38 @@ class Queue:
         ]
         return [*expired, *((item, "stale") for item in self.store.unleased(now - minutes * _MINUTE_MS))]
 
+    def due(self) -> bool:
+        """Say whether `promote` would find anything; only reads."""
+        now, span = self.now(), self.options.ageing_seconds * 1000
+        return self.store.due(now) or (span > 0 and self.store.ageing(now - span))
+
     def promote(self) -> int:
-        """Let items begin whose time has come, 1,000 at most; 0 when there is no more. Not an event: nobody decided."""
+        """Let items begin whose time has come, and those count higher that have waited long; 0 when there is no more.
+
+        At most 1,000 of each at once. Not an event: nobody decided.
+        """
         self.thawed()
-        now = self.now()
+        now, span = self.now(), self.options.ageing_seconds * 1000
         promoted = self.store.promote(now, _MOST_PROMOTED) if self.store.due(now) else 0
         if promoted:
             self.wake()
+        if span > 0 and self.store.ageing(now - span):
+            promoted += self.store.age(now - span, span, _MOST_PROMOTED)
         return promoted
 
     # --- for operators ------------------------------------------------------------------------------------------------
 
-    def cancel(self, item_id: str, *, reason: str = "", seen: Item | None = None) -> Item:
-        """Stop an item: it becomes BLOCKED, its holder loses it, its run is cancelled."""
+    def cancel(
+        self, item_id: str, *, reason: str = "", seen: Item | None = None, cause: str = "cancelled_by_operator"
+    ) -> Item:
+        """Stop an item: it becomes BLOCKED, its holder loses it, its run is cancelled, for a cause that is a code."""
         reason = checked_line(reason, "reason")
         seen = seen or self.get(item_id)
         if not MAY_BECOME.allows(seen.status, ItemStatus.BLOCKED):
             raise ItemStateConflict(f"cannot cancel terminal item: {seen.id} ({seen.status.value})")
         note = f"cancelled_by_operator: {reason}" if reason else "cancelled_by_operator"
         item = self._as_seen(self.store.park(seen, ItemStatus.BLOCKED, note, None), seen)
-        self._stop_run(item, seen, "cancelled_by_operator", reason)
+        self._stop_run(item, seen, cause, reason)
         self._moved(
             item,
             ItemCancelled(subject=item.id, previous_status=seen.status.value, fence=item.fence, reason=reason),
@@ -387,8 +448,9 @@ class Queue:
         seen = self.get(item_id)
         if seen.status is not ItemStatus.PENDING:
             raise ItemStateConflict(f"only a PENDING item can be snoozed: {seen.id} ({seen.status.value})")
-        if seen.waits_for == "approval":
-            raise ItemStateConflict(f"{seen.id} waits for a new approved draft, and for no instant")
+        if seen.waits_for in {"approval", "ci"}:
+            what = "a new approved draft" if seen.waits_for == "approval" else "the word of its CI"
+            raise ItemStateConflict(f"{seen.id} waits for {what}, and for no instant")
         if until_ms is not None and checked_instant(until_ms, "the instant until which it waits") <= self.now():
             until_ms = None
         item = self._as_seen(self.store.defer(seen, reason and f"snooze: {reason}", until_ms), seen)
@@ -441,14 +503,23 @@ class Queue:
         self.wake()
         return paused
 
-    def limit(self, concurrency_key: str, most: int) -> None:
-        """Set how many items of a concurrency key may be under way at the same time."""
+    def limit(self, key: str, most: int | None) -> None:
+        """Set how many items of a concurrency key may be under way at the same time.
+
+        Or of a `repository:…`, an `agent:…`, a `node:…`, where None removes the limit.
+        """
         self.thawed()
-        key = checked_owner(concurrency_key, "concurrency key")
-        if not 0 <= most <= 1_000_000:
-            raise Invalid(f"a limit is from 0 to 1000000, not {most}")
-        self.store.set_concurrency(key, most)
-        self._settle(key)
+        if most is not None and not 0 <= most <= _MOST_LIMIT:
+            raise Invalid(f"a limit is from 0 to {_MOST_LIMIT}, not {most}")
+        place = placed(key)
+        if place is not None:
+            checked_address(place[1], place[0])
+            self.store.set_placement(key, most)
+        elif most is None:
+            raise Invalid("a concurrency key always has a limit, one unless it is set; set another one")
+        else:
+            self.store.set_concurrency(checked_owner(key, "concurrency key"), most)
+            self._settle(key)
         self.emit(ConcurrencySet(subject=key, most=most))
         self.wake()
 
@@ -482,8 +553,12 @@ class Queue:
         """Tell what happened, and let who was held up by it go on."""
         self.settle(item)
         self.emit(event)
-        if item.status not in _ENDED or item.concurrency_key is not None:
+        if item.status not in _ENDED or item.concurrency_key is not None or self._was_counted(item):
             self.wake()
+
+    def _was_counted(self, item: Item) -> bool:
+        """Say whether its end may leave room below a limit; what has no agent is no run, and counts towards none."""
+        return (item.agent is not None or item.repository is not None) and self.store.has_limits()
 
     def _stop_run(self, item: Item, seen: Item, reason: str, message: str) -> None:
         """Stop an item's run, unless it was stopped before: then it stays as it ended."""

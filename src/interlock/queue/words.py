@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from interlock.kernel.errors import Invalid
+from interlock.kernel.words import LABEL
 from interlock.queue.models import PRIORITY_RANK, NewItem
 
 MOST_TEXT = 64 * 1024
@@ -16,6 +18,10 @@ _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _DUE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 _MARKER = re.compile(r"retry_not_before=(\d{1,11})(?!\d)")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_MOST_NEEDS = 512
+_MOST_ADDRESS = 1_024
+PLACED = ("repository", "agent", "node")
+"""What a limit can be for, beside a concurrency key: `repository:…`, `agent:…`, `node:…`."""
 _KST = timedelta(hours=9)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME_MS = 253_402_300_799_999  # the end of the year 9999, behind which no calendar goes
@@ -40,6 +46,35 @@ def checked_owner(name: str, what: str = "owner session") -> str:
         or name != name.strip()
     ):
         raise Invalid(f"{name[:64]!a} is no {what}: 1 to {_MOST_NAME} printable characters, no |, no space around")
+    return name
+
+
+def checked_label(label: str) -> str:
+    """Return a label or capability: NAME or NAME=VALUE."""
+    if not LABEL.fullmatch(label):
+        raise Invalid(f"a label is NAME or NAME=VALUE, like gpu or region=eu, not {label[:80]!a}")
+    return label
+
+
+def checked_needs(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return what an item asks for, sorted, each once."""
+    needs = tuple(sorted({checked_label(label) for label in labels}))
+    if len(" ".join(needs)) > _MOST_NEEDS:
+        raise Invalid(f"an item asks for labels of at most {_MOST_NEEDS} characters together")
+    return needs
+
+
+def placed(key: str) -> tuple[str, str] | None:
+    """Take `repository:…`, `agent:…` or `node:…` apart; None for a concurrency key."""
+    kind, colon, name = key.partition(":")
+    return (kind, name) if colon and kind in PLACED else None
+
+
+def checked_address(name: str, what: str) -> str:
+    """Return a repository's address or the name of an agent or a node: printable, no space around."""
+    fits = name and len(name.encode("utf-8", "surrogatepass")) <= _MOST_ADDRESS
+    if not fits or not name.isprintable() or name != name.strip():
+        raise Invalid(f"{name[:64]!a} is no {what}: 1 to {_MOST_ADDRESS} printable characters, no space around")
     return name
 
 
@@ -91,11 +126,16 @@ def checked_new(new: NewItem) -> NewItem:
     for key, what in ((new.idempotency_key, "idempotency key"), (new.concurrency_key, "concurrency key")):
         if key is not None:
             checked_owner(key, what)
+    if new.concurrency_key is not None and placed(new.concurrency_key) is not None:
+        raise Invalid("a concurrency key does not begin with repository:, agent: or node:; these are counted anyway")
+    for name, what in ((new.repository, "repository"), (new.agent, "agent")):
+        if name is not None:
+            checked_address(name, what)
     if new.not_before_ms is not None:
         checked_instant(new.not_before_ms, "the instant before which it may not begin")
     if not 0 <= new.max_attempts <= _MOST_ATTEMPTS:
         raise Invalid(f"an item is tried from 0 to {_MOST_ATTEMPTS} times, not {new.max_attempts}")
-    return replace(new, notes=checked_line(new.notes, "notes"))
+    return replace(new, notes=checked_line(new.notes, "notes"), needs=checked_needs(new.needs))
 
 
 def storable(text: str) -> bool:

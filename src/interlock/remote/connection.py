@@ -98,6 +98,10 @@ class Connection:
         key = {"Idempotency-Key": f"cli-{uuid.uuid4().hex}"}
         return self._granted("POST", path, body, key, again=True, seconds=seconds)
 
+    def again(self, path: str, body: Mapping[str, Any], *, seconds: float = _ANSWER_SECONDS) -> Answer:
+        """Send what is done once however often it is asked; tried again where the connection breaks."""
+        return self._granted("POST", path, body, again=True, seconds=seconds)
+
     def send(
         self,
         method: str,

@@ -74,3 +74,10 @@ class NotInterlock(Unreachable):
 
     code = "not_interlock"
     default_hint = "is the address right, and is the server of the same version?"
+
+
+class WorkFolderUnusable(Invalid):
+    """A worker can not keep anything in this folder."""
+
+    code = "work_folder_unusable"
+    default_hint = "name a folder of your own: --work-dir DIR"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from interlock.remote.access import RemoteAccess
     from interlock.remote.approval import RemoteApproval
     from interlock.remote.evidence import RemoteEvidence
+    from interlock.remote.fleet import RemoteFleet
     from interlock.remote.providers import RemoteProviders
     from interlock.remote.queue import RemoteQueue
     from interlock.remote.results import RemoteResults
     from interlock.remote.runs import RemoteReceipts, RemoteRuns
+    from interlock.remote.truth import RemoteTruths
+    from interlock.remote.worker import FarWorker
 
 _THEIRS = -1
 """As a number of seconds: left to the server."""
@@ -30,17 +34,21 @@ _SOMEBODY = Principal(PrincipalKind.SERVICE, "afar")
 
 ROOMS = frozenset(
     {"inbox", "plan", "draft", "approved", "provider", "run", "queue", "token", "panic", "evidence", "mcp"}
+    | {"node", "config"}
 )
 """What a server is asked for."""
+OWN_WAYS = frozenset({("worker",)})
+"""What goes on from afar in a way of its own: not as it does on the server's machine."""
 REFUSED: Mapping[tuple[str, ...], str] = {
     ("init",): "makes a workspace in a folder of this machine",
-    ("worker",): "carries runs out on the machine where the workspace is",
     ("serve",): "serves a workspace of this machine",
+    ("migrate",): "moves the database of a workspace of this machine",
     ("scheduler",): "is what a server does by itself",
     ("alert",): "works where the workspace is; a server shows alerts under /ops/alerts",
     ("loop",): "works on the files of loops where they are; a server shows them under /ops/loops",
     ("pipeline",): "carries runs out where the workspace is; a server takes them under /ops/pipelines",
     ("deployment",): "runs its steps where the workspace is; a server shows them under /ops/deployments",
+    ("config", "show"): "says what holds where it is called; `config history` asks the server",
     ("windows",): "works on the workspace's own files",
     ("mcp", "config"): "prints what a client of this machine has to be told; name the server with --url",
     ("queue", "import"): "brings a file into a database of this machine",
@@ -68,6 +76,8 @@ def refuse(words: Sequence[str]) -> None:
     while rest and rest[0].startswith(("--queue", "--db")):  # the queue's own options, which may stand before its verb
         rest = rest[1 if "=" in rest[0] else 2 :]
     named = (room, *rest[:1]) if room in ROOMS else (room,)
+    if named in OWN_WAYS:
+        return
     why = REFUSED.get(named, None if room in ROOMS else "works on this machine")
     if why is not None:
         raise NotFromAfar(f"`interlock {' '.join(named)}` {why}; no server is asked for that")
@@ -83,9 +93,18 @@ class RemoteHouse:
 
     ours = False
 
-    def __init__(self, address: Address, token: str, *, correlation_id: str | None, inside_run: str | None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        token: str,
+        *,
+        correlation_id: str | None,
+        inside_run: str | None,
+        token_file: str | None = None,
+    ) -> None:
         """Take where the server is and who asks; inside of a run a human's token is refused."""
         self._server = Connection(address, token=token, correlation_id=correlation_id)
+        self._token_file = token_file
         if inside_run is not None:
             self._refuse_human(inside_run)
 
@@ -128,6 +147,13 @@ class RemoteHouse:
         )
 
     @cached_property
+    def truths(self) -> RemoteTruths:
+        """What is true of runs."""
+        from interlock.remote.truth import RemoteTruths
+
+        return RemoteTruths(self._server)
+
+    @cached_property
     def receipts(self) -> RemoteReceipts:
         """What outsiders get to check how runs ended."""
         from interlock.remote.runs import RemoteReceipts
@@ -155,6 +181,13 @@ class RemoteHouse:
 
         return RemoteEvidence(self._server)
 
+    @cached_property
+    def fleet(self) -> RemoteFleet:
+        """The server's nodes, and the configuration that all follow."""
+        from interlock.remote.fleet import RemoteFleet
+
+        return RemoteFleet(self._server)
+
     @contextmanager
     def queue(self, actor: Actor) -> Generator[RemoteQueue]:
         """Open the queue for changing it."""
@@ -168,6 +201,37 @@ class RemoteHouse:
         from interlock.remote.queue import RemoteQueue
 
         yield RemoteQueue(self._server)
+
+    def far_worker(
+        self, folder: Path | None, *, once: bool, concurrency: int | None, labels: Sequence[str] = ()
+    ) -> FarWorker:
+        """Return a worker of this process that takes runs from the server, and works in a folder of this machine."""
+        from interlock.access.tokens import without_tokens
+        from interlock.remote.worker import WorkFolder, default_work_folder, far_worker
+        from interlock.remote.working import RemoteWorkerRuns
+        from interlock.runs.options import RunOptions
+        from interlock.settings import load
+
+        place = WorkFolder(root=(folder or default_work_folder(os.environ)).absolute()).make()
+        settings = load(place.root)
+        options = settings.worker
+        return far_worker(
+            lambda name: RemoteWorkerRuns(self._another, name),
+            folder=place,
+            hidden=tuple(file.absolute() for file in (Path(self._token_file or "/"),) if file.is_file()),
+            environment=without_tokens(os.environ),
+            options=RunOptions(
+                namespaces=options.namespaces,
+                grace_seconds=options.grace_seconds,
+                visible=tuple(Path(each) for each in options.visible),
+            ),
+            labels=(*settings.node.labels, *labels),
+            concurrency=options.concurrency if concurrency is None else concurrency,
+            once=once,
+        )
+
+    def _another(self) -> Connection:
+        return Connection(self._server.address, token=self._server.token)
 
     # --- what the house itself is asked -------------------------------------------------------------------------------
 

@@ -63,6 +63,11 @@ def read_item(data: Mapping[str, Any]) -> Item:
         last_error=data["last_error"],
         idempotency_key=data["idempotency_key"],
         concurrency_key=data["concurrency_key"],
+        needs=tuple(data["needs"]),
+        repository=data["repository"],
+        agent=data["agent"],
+        node_id=data["node_id"],
+        aged=data["aged"],
     )
 
 
@@ -107,6 +112,10 @@ class RemoteItems:
             priority=which.priority,
             owner=which.owner,
             text=which.text,
+            need=which.need,
+            repository=which.repository,
+            agent=which.agent,
+            node_id=which.node_id,
             created_before_ms=None if which.created_before_ms is None else max(0, which.created_before_ms),
             limit=limit,
             after=None if after == FIRST else f"{after[0]}.{after[1]}",
@@ -151,6 +160,7 @@ class RemoteQueue:
             "not_before_ms": new.not_before_ms,
             "idempotency_key": new.idempotency_key,
             "concurrency_key": new.concurrency_key,
+            "needs": list(new.needs),
             "max_attempts": new.max_attempts or None,
         }
         return understood(read_item, self._server.make("/ops/queue/items", body).json)
@@ -190,10 +200,17 @@ class RemoteQueue:
         """Do nothing: the server looks what may begin, at every claim."""
         return 0
 
-    def claim(self, executor: Executor, owner_session: str, *, lease_seconds: int | None = None) -> Item | None:
-        """Lease the oldest item of the highest priority."""
+    def claim(
+        self,
+        executor: Executor,
+        owner_session: str,
+        *,
+        lease_seconds: int | None = None,
+        has: frozenset[str] = frozenset(),
+    ) -> Item | None:
+        """Lease the oldest item of the highest priority that needs nothing beyond what the session has."""
         del executor  # over the network it is always a session outside
-        body = {"owner_session": owner_session, "lease_seconds": lease_seconds}
+        body = {"owner_session": owner_session, "lease_seconds": lease_seconds, "has": sorted(has)}
         found = self._server.send("POST", "/ops/queue/claim", body).json
         return understood(lambda told: read_item(told) if told["id"] is not None else None, found)
 
@@ -256,9 +273,9 @@ class RemoteQueue:
         """Let items be claimed again."""
         return understood(lambda told: bool(told["was_paused"]), self._server.send("DELETE", "/ops/queue/pause").json)
 
-    def limit(self, concurrency_key: str, most: int) -> None:
-        """Set how many items of a concurrency key may be under way at the same time."""
-        self._server.send("PUT", "/ops/queue/limits", {"key": concurrency_key, "most": most})
+    def limit(self, key: str, most: int | None) -> None:
+        """Set how many items of a key, a repository, an agent or a node may be under way at the same time."""
+        self._server.send("PUT", "/ops/queue/limits", {"key": key, "most": most})
 
     # --- many ---------------------------------------------------------------------------------------------------------
 

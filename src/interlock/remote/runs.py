@@ -32,6 +32,7 @@ def read_run(data: Mapping[str, Any]) -> Run:
         correlation_id=data["correlation_id"],
         result=data["result"],
         archived_ms=_instant(data.get("archived_at")),
+        rung=data.get("rung"),
     )
 
 
@@ -109,6 +110,12 @@ class RemoteRuns:
         """Do an errored run anew."""
         del actor
         return understood(read_run, self._server.send("POST", f"{self._path(run_id)}/retry").json)
+
+    def report_ci(self, actor: Actor, run_id: str, *, commit: str, succeeded: bool, url: str = "") -> Run:
+        """Note what the project's CI says of a commit."""
+        del actor
+        body = {"commit": commit, "status": "success" if succeeded else "failure", "url": url}
+        return understood(read_run, self._server.send("POST", f"{self._path(run_id)}/ci", body).json)
 
     def _path(self, run_id: str) -> str:
         return f"/ops/runs/{checked(run_id, 'r')}"

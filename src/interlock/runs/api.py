@@ -27,7 +27,7 @@ from interlock.kernel.errors import Invalid
 from interlock.runs.models import RunStatus
 from interlock.runs.results import Receipts
 from interlock.runs.service import Runs
-from interlock.runs.shown import show_found, show_line, show_run, show_steps, show_why
+from interlock.runs.shown import show_found, show_in_full, show_line, show_run
 
 door = Door("/ops/runs", "runs")
 
@@ -72,6 +72,14 @@ class Reason(Body):
     """Why."""
 
     reason: str = ""
+
+
+class CiReported(Body):
+    """What the project's CI found."""
+
+    commit: str = Field(description="The commit that it looked at, or its tree: all 40 or 64 hex digits.")
+    status: Literal["success", "failure"]
+    url: str = Field(default="", description="Where it can be read.")
 
 
 class Purge(Body):
@@ -147,10 +155,35 @@ class CheckShown(Shown):
     passed: bool
 
 
+class AgentSaid(Shown):
+    """What an agent said of itself."""
+
+    name: str
+    session_id: str | None
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    cost_microusd: int | None = Field(description="Millionths of a US dollar; null where it is not known.")
+    terminal: Literal["success", "failure", "limit"] | None = Field(description="Its last word on the whole.")
+    resets_at: str | None = Field(description="When its provider lets it go on.")
+
+
+class ProofShown(Shown):
+    """How well the result is proven by the worker itself, and of which tree that is true."""
+
+    rung: Literal["self_reported", "exit_code", "checked", "ci"]
+    tree: str | None
+    commit: str | None
+    at_ms: int
+    checks: list[CheckShown]
+
+
 class ResultShown(Shown):
     """What a run came to; its fields are there as far as its steps came."""
 
     base_commit: str | None = None
+    agent: AgentSaid | None = Field(default=None, description="What the agent said of itself; null for any command.")
+    proof: ProofShown | None = None
     exit_code: int | None = None
     signal: int | str | None = None
     ended_by: str | None = None
@@ -223,6 +256,9 @@ class RunShown(Shown):
     correlation_id: str | None
     result: ResultShown | None
     archived_at: str | None = Field(description="When its log and its steps went into the archive.")
+    rung: Literal["self_reported", "exit_code", "checked", "ci"] | None = Field(
+        default=None, description="How well it is proven done; null while it is not done."
+    )
 
 
 class RunInFull(RunShown):
@@ -352,13 +388,15 @@ def retry_run(call: Here, run_id: str) -> dict[str, Any]:
     return _with_log(call, run_id)
 
 
+@door.post("/{run_id}/ci", responses=problems(403, 404, 409, 413, 415), response_model=RunInFull)
+@needs("operator")
+def report_ci(call: Here, run_id: str, body: CiReported) -> dict[str, Any]:
+    """Say what the project's CI found of a commit; a run that waits for exactly this goes on. Never an agent."""
+    succeeded = body.status == "success"
+    _runs(call).report_ci(call.actor, run_id, commit=body.commit, succeeded=succeeded, url=body.url)
+    call.wrote()
+    return _with_log(call, run_id)
+
+
 def _with_log(call: ApiCall, run_id: str) -> dict[str, Any]:
-    runs = _runs(call)
-    run = runs.get(run_id)
-    lines = runs.log(run_id, limit=_LOG_LINES, last=True)
-    return show_run(run) | {
-        "why": show_why(run),
-        "log_lines": lines[-1].line if lines else 0,
-        "steps": show_steps(runs.steps(run_id)),
-        "log": [show_line(line, run.correlation_id) for line in lines],
-    }
+    return show_in_full(*_runs(call).in_full(run_id, lines=_LOG_LINES))

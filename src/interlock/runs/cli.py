@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
@@ -20,6 +21,7 @@ from interlock.runs.service import Runs
 
 if TYPE_CHECKING:
     from interlock.runs.results import Receipts, Results
+    from interlock.runs.watching import Truths
 
 door = typer.Typer(help="Runs: carry out what was approved, and see what came of it.", no_args_is_help=True)
 
@@ -33,6 +35,9 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the event.
 class _House(Protocol):
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def truths(self) -> Truths: ...
 
     @property
     def results(self) -> Results: ...
@@ -83,9 +88,27 @@ def list_runs(
 
 @door.command("show")
 def show(run_id: RunId) -> None:
-    """Show a run: its steps, its result, its checks."""
-    run, steps = _runs().get(run_id), _runs().steps(run_id)
-    answer(_shown(run) | {"steps": [_step(step) for step in steps]}, _lines(run, [_step(step) for step in steps]))
+    """Show a run: its steps, its result, its checks, and what is true of it while it is under way."""
+    run, steps = _runs().get(run_id), [_step(step) for step in _runs().steps(run_id)]
+    found = _truth_of(run_id) if run.status is RunStatus.RUNNING else None
+    shown = _shown(run) | {"steps": steps, "truth": found}
+    answer(shown, _lines(run, steps) + ([_truth_line(found)] if found else []))
+
+
+@door.command("truth")
+def truth(
+    run_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+) -> None:
+    """Say what is really true of a run, or of all that are watched: a verdict, its reason, what is done about it."""
+    if run_id is not None:
+        found = _truth_of(run_id)
+        answer(found, _truth_lines(found))
+        return
+    from interlock.runs.truth_shown import show_truth
+
+    rows = [show_truth(each.run_id, each) for each in house(_House).truths.list(limit=limit)]
+    table(rows, ("id", "status", "reason", "action", "since", "host"), empty="no run is watched")
 
 
 @door.command("log")
@@ -197,6 +220,26 @@ def retry(run_id: RunId) -> None:
     answer(_shown(run), [f"{run.id} -> {run.status.value}"])
 
 
+class CiStatus(Enum):
+    """What a CI says."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@door.command("ci")
+def report_ci(
+    run_id: RunId,
+    commit: Annotated[str, typer.Option("--commit", help="The commit that CI looked at, or its tree: all hex digits.")],
+    status: Annotated[CiStatus, typer.Option("--status", help="What it found.")],
+    url: Annotated[str, typer.Option("--url", help="Where it can be read.")] = "",
+) -> None:
+    """Say what the project's CI found of a commit; a run that waits for exactly this goes on."""
+    run = _runs().report_ci(call().actor(), run_id, commit=commit, succeeded=status is CiStatus.SUCCESS, url=url)
+    call().wrote()
+    answer(_shown(run), [f"{run.id}  {run.status.value}" + (f"  {run.reason}" if run.reason else "")])
+
+
 @door.command("wait")
 def wait(
     run_id: RunId, seconds: Annotated[float, typer.Option("--seconds", min=0, help="Give up after this.")] = 3600
@@ -229,6 +272,7 @@ def _shown(run: Run) -> dict[str, Any]:
         "ended_at": to_text(run.ended_ms) if run.ended_ms is not None else None,
         "correlation_id": run.correlation_id,
         "result": run.result,
+        "rung": run.rung,
     }
 
 
@@ -254,6 +298,28 @@ def _line(line: LogLine, run: Run) -> dict[str, Any]:
     }
 
 
+def _truth_of(run_id: str) -> dict[str, Any]:
+    from interlock.runs.truth_shown import show_truth
+
+    return show_truth(run_id, house(_House).truths.get(run_id))
+
+
+def _truth_line(found: dict[str, Any]) -> str:
+    return f"  truth       {found['status']} ({found['reason']}): {found['says']}"
+
+
+def _truth_lines(found: dict[str, Any]) -> list[str]:
+    if found["action"] is None:
+        return [f"{found['id']}  {found['says']}"]
+    seen = ", ".join(f"{name} {value}" for name, value in found["details"].items() if value is not None)
+    return [
+        f"{found['id']}  {found['status']} ({found['reason']}): {found['says']}",
+        f"  action      {found['action']}",
+        f"  since       {found['since']}, seen by {found['host']}",
+        *([f"  seen        {seen}"] if seen else []),
+    ]
+
+
 def _lines(run: Run, steps: list[dict[str, Any]]) -> list[str]:
     result = cast("dict[str, Any]", run.result or {})
     lines = [
@@ -265,7 +331,15 @@ def _lines(run: Run, steps: list[dict[str, Any]]) -> list[str]:
         f"  step        {step['name']:9}{step['duration_ms'] if step['duration_ms'] is not None else '…'} ms"
         for step in steps
     ]
+    if run.rung:
+        lines += [f"  proven      {run.rung}"]
     if result:
+        said = cast("dict[str, Any]", result.get("agent") or {})
+        if said:
+            cost = said.get("cost_microusd")
+            told = f"{said['turns']} turns, {said['input_tokens']} tokens read, {said['output_tokens']} written"
+            price = "cost unknown" if cost is None else f"{cost / 1_000_000:.4f} USD"
+            lines += [f"  {said['name']:12}{told}, {price}, as it says"]
         ended = f"exit {result['exit_code']}" if result["exit_code"] is not None else f"signal {result['signal']}"
         lines += [f"  agent       {ended}, containment {result['containment']}"]
         lines += [f"  result      {result['commit'] or 'nothing changed'}"]

@@ -66,6 +66,21 @@ class RunDone(Event):
     patch_digest: str | None
     files_changed: int
     attestation: JsonObject | None
+    rung: str
+    """How well it is proven: `self_reported`, `exit_code`, `checked` or `ci`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCiReported(Event):
+    """The project's CI said something of a commit; whether it is this run's result, the run finds."""
+
+    kind = "run.ci_reported"
+    calming = True  # what a CI found is true whether or not anything may begin
+    commit: str
+    status: str
+    url: str
+    matches: bool
+    """Whether it was known at that moment to be this run's result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +121,33 @@ class RunRetried(Event):
 
     kind = "run.retried"
     generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunJudged(Event):
+    """What is true of the run is another thing than before, or something else is done about it."""
+
+    kind = "run.judged"
+    calming = True
+    fence: int
+    verdict: str
+    reason: str
+    action: str
+    previous: str | None
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunActionFailed(Event):
+    """What was to be done about the run could not be done; it is tried again."""
+
+    kind = "run.action_failed"
+    calming = True
+    fence: int
+    verdict: str
+    action: str
+    error: str
+    tries: int
 
 
 @dataclass(frozen=True, kw_only=True)

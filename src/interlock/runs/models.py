@@ -83,6 +83,8 @@ class Run:
     result: Mapping[str, Any] | None
     archived_ms: int | None = None
     """When its log and steps went into the archive."""
+    rung: str | None = None
+    """How well it is proven done (`approval.models.Rung`); None while it is not done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,19 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CiReport:
+    """What the project's CI said of a commit."""
+
+    commit: str
+    """40 or 64 hex digits: a commit's, or a tree's."""
+    succeeded: bool
+    url: str
+    """Where it can be read; empty where nobody said."""
+    reported_ms: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One line of a run's log."""
 
@@ -121,7 +136,7 @@ class LogLine:
     level: str
     """INFO, WARN or ERROR."""
     source: str
-    """`interlock`, `stdout`, `stderr`, or `check`."""
+    """`interlock`, `stdout`, `stderr`, `check …`, or `agent`: what was made of its output for people to read."""
     msg: str
     line: int = -1
     """Its number, given by the store."""

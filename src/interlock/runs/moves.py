@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from interlock.approval.models import Rung
 from interlock.approval.ports import Desk
 from interlock.approval.service import startable
 from interlock.kernel.canonical import digest
@@ -21,10 +22,12 @@ from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Emit
 from interlock.queue.models import Executor, Item, ItemStatus
-from interlock.runs.errors import RunAlreadyEnded, RunStateConflict
+from interlock.runs.errors import DoneUnproven, RunAlreadyEnded, RunStateConflict
 from interlock.runs.events import RunCancelled, RunDone, RunFailed, RunRetried, RunReturned, RunStarted
 from interlock.runs.models import MAY_BECOME, LogLine, Run, RunStatus
 from interlock.runs.ports import RunStore
+
+WAITS_FOR_CI = "waits_for_ci"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class RunMoves:
     """Made only for a run: most items are none."""
     emit: Emit
     now: Clock
+    rung: Rung = Rung.EXIT_CODE
+    """The least evidence of being done that the workspace accepts."""
 
     def claimed(self, item: Item) -> InterlockError | None:
         """Take the run up: pending → running. Returns what stands against it where the approval does not hold.
@@ -66,6 +71,10 @@ class RunMoves:
         """End the run well: running → done."""
         run = self._move(item, RunStatus.DONE)
         result: dict[str, Any] = dict(run.result or {})
+        if item.executor is Executor.EXTERNAL:
+            self._check_reported(run)
+            self.store.put_rung(run.id, Rung.SELF_REPORTED.value)
+        rung = (self.store.get(run.id) or run).rung or Rung.SELF_REPORTED.value
         self.emit(
             RunDone(
                 subject=run.id,
@@ -75,9 +84,25 @@ class RunMoves:
                 patch_digest=cast("dict[str, str]", result.get("patch") or {}).get("digest"),
                 files_changed=len(result.get("files") or ()),
                 attestation=result.get("attestation"),
+                rung=rung,
             )
         )
-        self._say(run, "INFO", "Execution completed")
+        self._say(run, "INFO", f"Execution completed, proven by {rung}")
+
+    def _check_reported(self, run: Run) -> None:
+        """Refuse the word of a session outside where more than a word is needed.
+
+        That a process ends with 0 is asked of what Interlock starts; of a session outside nobody sees a process.
+        """
+        approved = self.approval().approved.get(run.approved_id)
+        asked = Rung(approved.work.rung) if approved is not None and approved.work.rung else Rung.SELF_REPORTED
+        if asked is Rung.SELF_REPORTED and Rung.EXIT_CODE.reaches(self.rung):
+            return
+        raise DoneUnproven(
+            f"{Rung.highest(asked, self.rung).value} is needed for {run.id}, and a session outside only says that it"
+            " is done",
+            hint="let a worker do it: draft it with a command or an agent; or end this item with `queue fail`",
+        )
 
     def failed(self, item: Item, reason: str, message: str) -> None:
         """End the run in error."""
@@ -98,7 +123,10 @@ class RunMoves:
         """Let the run wait for a worker again: running → pending."""
         run = self._move(item, RunStatus.PENDING, reason=reason)
         self.emit(RunReturned(subject=run.id, reason=reason))
-        self._say(run, "WARN", f"Waiting for a worker again ({reason})")
+        if reason == WAITS_FOR_CI:
+            self._say(run, "INFO", "Everything is done; waits for CI to report on exactly this result")
+        else:
+            self._say(run, "WARN", f"Waiting for a worker again ({reason})")
 
     def cancelled(self, item: Item, reason: str, message: str) -> None:
         """Stop the run for good; a run that ended before keeps its end when its item is replanned."""

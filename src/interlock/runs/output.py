@@ -51,11 +51,16 @@ class OutputLog:
                 self.exceeded.set()
             *whole, rest = (self._open.get(source, b"") + chunk).split(b"\n")
             for line in whole:
-                self._add(source, self._hidden(line.removesuffix(b"\r")), 0)
+                self._add(source, self.hidden(line.removesuffix(b"\r")), 0)
             # Cut a long line only after what is complete is hidden, and keep enough for what is not.
             if len(rest) > _LINE_BYTES + self._overlap:
-                rest = self._add(source, self._hidden(rest), self._overlap + 1)
+                rest = self._add(source, self.hidden(rest), self._overlap + 1)
             self._open[source] = rest
+
+    def note(self, level: str, text: str) -> None:
+        """Add what was made of the output for people to read, behind what has come so far."""
+        with self._lock:
+            self._lines.append(LogLine(ts_ms=self._now(), level=level, source="agent", msg=text))
 
     def flush(self, *, end: bool = False) -> None:
         """Hand on what there is; at the `end` also lines that were never finished."""
@@ -63,7 +68,7 @@ class OutputLog:
             if end:
                 for source, rest in self._open.items():
                     if rest:
-                        self._add(source, self._hidden(rest), 0)
+                        self._add(source, self.hidden(rest), 0)
                 self._open.clear()
             lines, self._lines = self._lines, []
         if not lines:
@@ -92,7 +97,8 @@ class OutputLog:
         text = data.decode("utf-8", "replace").replace("\0", "\ufffd")
         return LogLine(ts_ms=self._now(), level="INFO", source=source, msg=text)
 
-    def _hidden(self, data: bytes) -> bytes:
+    def hidden(self, data: bytes) -> bytes:
+        """Return it with the secrets' names in their places."""
         for secret, shown in self._secrets.items():
             data = data.replace(secret, shown)
         return data

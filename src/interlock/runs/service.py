@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from interlock.access.errors import Frozen
-from interlock.access.models import Actor
-from interlock.approval.models import Approved
+from interlock.access.models import Actor, PrincipalKind
+from interlock.approval.models import Approved, Rung
 from interlock.approval.service import startable, verify_frozen
 from interlock.evidence.content import Sealed
 from interlock.kernel.canonical import JsonObject, check, digest
 from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource, checked
-from interlock.queue.models import PRIORITY_RANK, Executor, Item, ItemKind, NewItem, WorkerProcess
-from interlock.runs.errors import RunAlreadyEnded, RunNotFound, RunStateConflict
-from interlock.runs.events import RunAgentStarted, RunArchived, RunCreated, RunStepCompleted
-from interlock.runs.models import Claim, Found, LogLine, Outcome, Pulse, Run, RunStatus, Step, StepName
+from interlock.queue.models import PRIORITY_RANK, Executor, Item, ItemKind, ItemStatus, NewItem, WorkerProcess
+from interlock.runs.errors import CiNeedsAnother, ReportInvalid, RunAlreadyEnded, RunNotFound, RunStateConflict
+from interlock.runs.events import RunAgentStarted, RunArchived, RunCiReported, RunCreated, RunStepCompleted
+from interlock.runs.models import CiReport, Claim, Found, LogLine, Outcome, Pulse, Run, RunStatus, Step, StepName
 from interlock.runs.ports import Look, Open, RunDesk
+from interlock.runs.rungs import Judged, judge, names_of, needed
 
-_HOUR_MS = 3_600_000
+_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_URL = re.compile(r"https?://[^\s@\x00-\x20\x7f]{1,1990}")
 SEARCHED = 100_000
 """Lines that one search looks through at most, so that none holds a connection for long."""
 
@@ -35,6 +38,8 @@ class Runs:
     light: Look
     """Opens a transaction for what is no event: heartbeats and output."""
     new_ulid: UlidSource
+    rung: Rung = Rung.EXIT_CODE
+    """The least evidence of being done that the workspace accepts."""
 
     # --- for operators ------------------------------------------------------------------------------------------------
 
@@ -72,6 +77,14 @@ class Runs:
         checked(run_id, "r")
         with self.look() as desk:
             return _run(desk, run_id)
+
+    def in_full(self, run_id: str, *, lines: int) -> tuple[Run, Sequence[Step], Sequence[LogLine]]:
+        """Return a run, the steps of its present generation, and the last `lines` of its log, as of one moment."""
+        checked(run_id, "r")
+        with self.look() as desk:
+            run = _run(desk, run_id)
+            log = desk.runs.read_log(run_id, after=0, limit=lines, last=True)
+            return run, desk.runs.steps(run_id, run.generation), log
 
     def list(
         self,
@@ -150,6 +163,34 @@ class Runs:
             desk.queue.retry(run.item_id, backoff=False)
             return _run(desk, run_id)
 
+    def report_ci(self, actor: Actor, run_id: str, *, commit: str, succeeded: bool, url: str = "") -> Run:
+        """Note what the project's CI says of a commit; a run that waits for exactly that goes on.
+
+        A service or a human says so, never an agent. The same report again changes nothing. Whether the commit is the
+        run's result is found out by the run: a report may come first.
+        """
+        checked(run_id, "r")
+        if actor.principal.kind is PrincipalKind.AGENT:
+            raise CiNeedsAnother(f"{actor.principal} is an agent, and does not speak for a CI")
+        _check_report(commit, url)
+        with self.open(actor, calming=True) as desk:
+            run = _run(desk, run_id)
+            before = next((each for each in desk.runs.ci(run_id) if each.commit == commit), None)
+            if before is not None and (before.succeeded, before.url) == (succeeded, url):
+                return run
+            if run.status in {RunStatus.DONE, RunStatus.CANCELLED}:
+                raise RunAlreadyEnded(f"{run_id} is {run.status.value} already; what CI says now changes nothing")
+            matches = commit in names_of(run.result or {})
+            desk.runs.put_ci(
+                run_id,
+                CiReport(commit=commit, succeeded=succeeded, url=url, reported_ms=desk.now(), by=str(actor.principal)),
+            )
+            if matches:
+                desk.queue.word_came(run.item_id, waits_for="ci")
+            status = "success" if succeeded else "failure"
+            desk.emit(RunCiReported(subject=run_id, commit=commit, status=status, url=url, matches=matches))
+            return _run(desk, run_id)
+
     # --- for the archive ----------------------------------------------------------------------------------------------
 
     def ended_before(self, before_ms: int, *, limit: int = 100) -> Sequence[Run]:
@@ -169,13 +210,33 @@ class Runs:
     # --- for workers --------------------------------------------------------------------------------------------------
 
     def claim(
-        self, actor: Actor, worker: WorkerProcess, on_refused: Callable[[str], None] = lambda _: None
+        self,
+        actor: Actor,
+        worker: WorkerProcess,
+        on_refused: Callable[[str], None] = lambda _: None,
+        *,
+        engine: str = "",
+        lease_seconds: int | None = None,
+        has: frozenset[str] = frozenset(),
+        node_id: str | None = None,
     ) -> Claim | None:
-        """Take up the next run; one whose approval does not hold any more fails here, and `on_refused` is told."""
+        """Take up the next run; one whose approval does not hold any more fails here, and `on_refused` is told.
+
+        Only a run that needs nothing beyond what the node `has`, its labels and capabilities; and none at all, with an
+        error, where the node called `node_id` may not take anything up now.
+        With the name of an `engine` that finds the next hands for a run itself, the holder is `<engine>:<worker>`, and
+        no process stands for it: that one has died says nothing, only a lease that ran out does.
+        """
+        holder = f"{engine}:{worker.id}" if engine else worker.id
         while True:
             with self.open(actor) as desk:
-                desk.queue.store.register(worker)
-                item = desk.queue.claim(Executor.INTERLOCK, worker.id)
+                if node_id is not None:
+                    desk.admit(node_id)
+                if not engine:
+                    desk.queue.store.register(worker)
+                item = desk.queue.claim(
+                    Executor.INTERLOCK, holder, lease_seconds=lease_seconds, has=has, node_id=node_id
+                )
                 if item is None:
                     return None
                 run = _run(desk, item.run_id or "")
@@ -209,22 +270,36 @@ class Runs:
         with self.light() as desk:
             return desk.queue.renew(worker_id)
 
+    def keep(self, held: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        """Renew the leases of these items under these fences; returns those that are lost."""
+        with self.light() as desk:
+            return [each for each in held if desk.queue.store.beat(*each) is None]
+
+    def cancel_held(self, actor: Actor, item_id: str, fence: int, *, cause: str, reason: str) -> bool:
+        """Stop the run that is held under this fence, for a cause that is no operator's word to us; False if none is.
+
+        Raises `ItemNotFound`.
+        """
+        with self.open(actor, calming=True) as desk:
+            seen = desk.queue.get(item_id)
+            if seen.status is not ItemStatus.IN_PROGRESS or seen.fence != fence:
+                return False
+            desk.queue.cancel(item_id, reason=reason, seen=seen, cause=cause)
+            desk.queue.wake()
+            return True
+
     def places(self) -> Sequence[tuple[str, int]]:
         """List runs that have not ended with the fences under which they were worked on."""
         with self.look() as desk:
             return desk.runs.places()
 
-    def stragglers(self, *, ended_for_ms: int) -> Sequence[tuple[str, int]]:
-        """List what ended at least so long ago, within the last hour, and may still have processes."""
-        with self.look() as desk:
-            now = desk.now()
-            return desk.runs.stragglers(now - _HOUR_MS, now - ended_for_ms)
-
-    def write_log(self, claim: Claim, lines: Sequence[LogLine]) -> None:
-        """Append output lines; a worker that came too late adds nothing."""
+    def write_log(self, claim: Claim, lines: Sequence[LogLine], *, pulse: Pulse | None = None) -> None:
+        """Append output lines, and the pulse where one is due; a worker that came too late adds nothing."""
         with self.light() as desk:
             if desk.queue.store.hold(claim.item.id, claim.item.fence):
                 desk.runs.log(claim.run.id, lines)
+                if pulse is not None:
+                    desk.runs.put_pulse(claim.run.id, pulse)
 
     def put_pulse(self, claim: Claim, pulse: Pulse) -> None:
         """Keep what is seen of the agent now; a worker that came too late changes nothing. Not an event."""
@@ -285,7 +360,11 @@ class Runs:
         return step
 
     def finish(self, actor: Actor, claim: Claim, outcome: Outcome, *, bodies: Sequence[Sealed] = ()) -> Run:
-        """End a run and its item together; raises `LeaseLost` for a worker that came too late."""
+        """End a run and its item together; raises `LeaseLost` for a worker that came too late.
+
+        What went well and is not proven as well as is needed ends in error; where only CI has not spoken yet, the run
+        waits for that without a worker.
+        """
         check(outcome.result, "result")
         item = claim.item
         with self.open(actor, calming=True) as desk:
@@ -293,12 +372,22 @@ class Runs:
             for body in bodies:
                 desk.approval.contents.put(body)
             desk.runs.put_result(claim.run.id, outcome.result)
-            desk.runs.end_step(claim.run, StepName.FINISH, item.fence, {"reason": outcome.reason})
-            if outcome.reason is None:
+            judged = self._judged(desk, claim, outcome) if outcome.reason is None else None
+            if judged is not None and judged.waits:
+                desk.queue.await_word(item.id, item.fence, waits_for="ci")
+                return _run(desk, claim.run.id)
+            reason = outcome.reason if judged is None else judged.reason
+            message = outcome.message if judged is None or judged.reason is None else judged.message
+            desk.runs.end_step(claim.run, StepName.FINISH, item.fence, {"reason": reason})
+            if judged is not None and reason is None:
+                desk.runs.put_rung(claim.run.id, judged.rung.value)
                 desk.queue.complete(item.id, item.fence)
             else:
-                desk.queue.fail(item.id, item.fence, reason=outcome.reason, message=outcome.message)
+                desk.queue.fail(item.id, item.fence, reason=reason or "failed", message=message)
             return _run(desk, claim.run.id)
+
+    def _judged(self, desk: RunDesk, claim: Claim, outcome: Outcome) -> Judged:
+        return judge(outcome.result, needed(claim.approved.work, self.rung), desk.runs.ci(claim.run.id))
 
     def tell(self, actor: Actor, event: Event) -> None:
         """Log what happened to a run outside the database."""
@@ -326,7 +415,17 @@ def _item(run_id: str, approved: Approved, priority: str, max_attempts: int) -> 
         success_criteria="the approved checks pass",
         run_id=run_id,
         max_attempts=max_attempts,
+        needs=approved.work.needs,
+        repository=approved.work.repository,
+        agent=approved.work.agent,
     )
+
+
+def _check_report(commit: str, url: str) -> None:
+    if not _OBJECT.fullmatch(commit):
+        raise ReportInvalid(f"a commit is named by its 40 or 64 hex digits, not {commit[:80]!a}")
+    if url and not _URL.fullmatch(url):
+        raise ReportInvalid(f"the address is http(s)://…, without a user, at most 2000 characters: {url[:80]!a}")
 
 
 def _run(desk: RunDesk, run_id: str) -> Run:

@@ -27,6 +27,17 @@ def show_run(run: Run) -> dict[str, Any]:
         "correlation_id": run.correlation_id,
         "result": run.result,
         "archived_at": _instant(run.archived_ms),
+        "rung": run.rung,
+    }
+
+
+def show_in_full(run: Run, steps: Sequence[Step], lines: Sequence[LogLine]) -> dict[str, Any]:
+    """Return a run with its steps and the last lines of its log."""
+    return show_run(run) | {
+        "why": show_why(run),
+        "log_lines": lines[-1].line if lines else 0,
+        "steps": show_steps(steps),
+        "log": [show_line(line, run.correlation_id) for line in lines],
     }
 
 
@@ -83,6 +94,24 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "limit_wall_clock": ("The agent took longer than its approval allows, and was ended.", _LIMIT),
     "limit_output": ("The agent printed more than its approval allows, and was ended.", _LIMIT),
     "limit_disk": ("The agent wrote more to disk than its approval allows, and was ended.", _LIMIT),
+    "limit_tokens": ("The agent used more tokens than its approval allows, and was ended.", _LIMIT),
+    "limit_cost": ("The agent cost more than its approval allows, and was ended.", _LIMIT),
+    "agent_limited": (
+        "The agent's provider lets it do no more for now; the work itself may be sound.",
+        "Retry the run when the limit has been reset; the message says when, where the provider did.",
+    ),
+    "done_unproven": (
+        "All went well, but it is not proven as well as is needed.",
+        "Its diff is kept, and nothing was applied. Name checks in a new draft, or let a person look at it.",
+    ),
+    "waits_for_ci": (
+        "Everything is done, and it waits for CI to report on exactly its result.",
+        "Bring the result to CI (`interlock run apply`) and let it report: `interlock run ci`.",
+    ),
+    "ci_failed": (
+        "CI says that exactly this result is not good.",
+        "Its report says why. Where CI was wrong, let it report success of this commit, then retry the run.",
+    ),
     "no_command": (
         "The approved record names no command to run.",
         "Name one in a new draft, or a default in interlock.toml.",

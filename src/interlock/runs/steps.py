@@ -6,35 +6,43 @@ step; an agent that had not finished starts again in a fresh worktree at the bas
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from interlock.access.models import Actor
-from interlock.approval.models import Approved, Work
+from interlock.approval.models import Approved, Rung, Work
 from interlock.approval.ports import Attest
 from interlock.evidence.content import Sealed, named, named_envelope
 from interlock.kernel.canonical import Json, JsonObject, digest
-from interlock.kernel.clock import Clock
+from interlock.kernel.clock import Clock, to_text
 from interlock.kernel.errors import InterlockError, Unreachable
 from interlock.queue.errors import LeaseLost
+from interlock.runs.agents import AGENTS
+from interlock.runs.agents.hearing import Hearing
+from interlock.runs.agents.port import Adapter, Said
+from interlock.runs.agents.sessions import find_session, keep_session
 from interlock.runs.containment.errors import TookTooLong
 from interlock.runs.containment.launch import Contained, Ended, launch
 from interlock.runs.containment.processes import kill_marked
 from interlock.runs.containment.spec import Overlay, Spec
 from interlock.runs.errors import StepFailed
-from interlock.runs.models import MAY_BECOME, Claim, LogLine, Outcome, RunStatus, StepName
+from interlock.runs.models import MAY_BECOME, Claim, LogLine, Outcome, RunStatus, Step, StepName
 from interlock.runs.options import RunOptions
 from interlock.runs.output import OutputLog
+from interlock.runs.ports import WorkerRuns
 from interlock.runs.repositories import Mirror, Mirrors, Worktree, Worktrees, collect, remove_tree, tree_bytes
 from interlock.runs.repositories.errors import CommitNotInMirror, PatchTooLarge, WorktreeNotRemoved
-from interlock.runs.service import Runs
+from interlock.runs.rungs import needed, proven, unless_reached
+from interlock.runs.vitals import Vitals
 
 RUN_PREDICATE = "urn:interlock:predicate:agent-run/v1"
 
@@ -46,6 +54,7 @@ _FILES_TOLD = 1_000
 _ROOM_BYTES = 64 * 1024
 """So far a single file may grow beyond the limit for all: then the look at the disk finds it."""
 _PATIENCE_SECONDS = 60.0
+_T = TypeVar("_T")
 _NOTHING: JsonObject = {"commit": None, "patch": None, "files": [], "files_total": 0, "left_out": []}
 
 
@@ -53,7 +62,7 @@ _NOTHING: JsonObject = {"commit": None, "patch": None, "files": [], "files_total
 class Bench:
     """What a worker has at hand to carry out runs."""
 
-    runs: Runs
+    runs: WorkerRuns
     actor: Actor
     attest: Attest
     mirrors: Mirrors
@@ -68,6 +77,8 @@ class Bench:
     now: Clock
     environment: Mapping[str, str]
     """The worker's own environment, of which an agent gets what was approved."""
+    hidden: tuple[Path, ...] = ()
+    """What else agents must not read: the token of a worker elsewhere."""
     probe: Callable[[str], None] = lambda _: None
     """Told where a run stands; tests stop the world there."""
 
@@ -91,13 +102,48 @@ class Execution:
     returning: threading.Event = field(default_factory=threading.Event)
     """Set when this worker stops: the agent is ended and the run given back."""
     outputs: dict[StepName, JsonObject] = field(default_factory=dict[StepName, JsonObject])
+    lease_until: float | None = None
+    """Until when the agent may be at work, by `containment.line.lease_clock`; `renewed` puts it off."""
+    _contained: Contained | None = field(default=None, init=False)
+    _session: str | None = field(default=None, init=False)
+    """The name of the agent's conversation, by which it can be taken up again."""
+    _place_of_agent: Path = field(default_factory=Path, init=False)
+    _last_word: Said | None = field(default=None, init=False)
+    """What the agent said of the whole."""
+    vitals: Vitals = field(init=False)
+    """What is seen of the agent; an adapter that reads its output tells it `told` and `ended`."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing seen."""
+        self.vitals = Vitals(
+            lambda pulse: self._runs.put_pulse(self.claim, pulse),
+            fence=self.claim.item.fence,
+            host=socket.gethostname(),
+        )
 
     def carry_out(self) -> None:
         """Do what is left of the run, and end it; or let go of it when it is not ours any more."""
         try:
+            for name in StepName:
+                if not self.advance(name):
+                    return
+        finally:
+            self.close()
+
+    def renewed(self, until: float) -> None:
+        """Let the agent go on until then: the lease was renewed. Without that it stands still; from any thread."""
+        self.lease_until = until
+        if self._contained is not None:
+            self._contained.renew(until)
+
+    def advance(self, name: StepName) -> bool:
+        """Do one step, the first of which is to prepare; False when there is none after it.
+
+        Then the run has ended, or it is not ours any more. Whoever advances calls `close` after the last step.
+        """
+        try:
             try:
-                self._make_ready()
-                self._do_steps()
+                return self._advance(name)
             except StepFailed as error:
                 self._finish(error.reason, error.message)
             except (LeaseLost, Lost, DatabaseAway):
@@ -109,20 +155,36 @@ class Execution:
         except (LeaseLost, Lost):
             if self.returning.is_set() and not self.lost.is_set():
                 self._give_back()
-        finally:
-            self._clean_up()
+        return False
+
+    def give_back(self) -> None:
+        """Return the run between two steps; one that is not ours any more stays where it is."""
+        with contextlib.suppress(LeaseLost, DatabaseAway):
+            self._give_back()
+
+    def close(self) -> None:
+        """Take away what only a run under way needs."""
+        self._clean_up()
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def _do_steps(self) -> None:
-        self.outputs = {name: cast("JsonObject", step.output) for name, step in self.claim.steps.items()}
+    def _advance(self, name: StepName) -> bool:
+        if name is StepName.PREPARE:
+            self._make_ready()
+            self._take_over()
+        if name is StepName.FINISH:
+            self._finish(*self._verdict())
+            return False
+        if name not in self.outputs:
+            self._do(name)
+        return True
+
+    def _take_over(self) -> None:
+        """Keep what earlier claims completed, as far as it is still here."""
+        self.outputs = {name: cast("JsonObject", step.output) for name, step in following(self.claim.steps)}
         if self.outputs and not self._can_go_on():
             self.outputs = {}
-            self._runs.check_startable(self.claim.approved.id)  # the agent will be started again
-        for name in (StepName.PREPARE, StepName.AGENT, StepName.COLLECT, StepName.VERIFY):
-            if name not in self.outputs:
-                self._do(name)
-        self._finish(*self._verdict())
+            self._check_startable()  # the agent will be started again
 
     def _do(self, name: StepName) -> None:
         """Do one step, and keep its output before the next begins."""
@@ -145,8 +207,12 @@ class Execution:
         agent, collected = self.outputs.get(StepName.AGENT), self.outputs.get(StepName.COLLECT)
         if agent is None:
             return False
+        if StepName.VERIFY in self.outputs and self._needed is Rung.CI:
+            return True  # all that is left is to hear of it, for which nothing has to be here
         if collected is None:
-            return agent["host"] == socket.gethostname() and Path(str(agent["place"])).is_dir()
+            place = Path(str(agent["place"]))
+            ours = place.parent == self.bench.worktrees.root  # not that of another worker on a machine of this name
+            return ours and agent["host"] == socket.gethostname() and place.is_dir()
         mirror = self._mirror()
         return mirror is None or collected["commit"] is None or self._holds(mirror, str(collected["commit"]))
 
@@ -161,7 +227,7 @@ class Execution:
 
     def _make_ready(self) -> None:
         """End what an earlier claim left running on this machine, and make this claim's private folder."""
-        for step in self._runs.steps(self.claim.run.id):
+        for step in self._patiently(lambda: self._runs.steps(self.claim.run.id)):
             if step.fence != self.claim.item.fence:
                 kill_marked(self._marker(step.fence))
         remove_tree(self._private)
@@ -171,6 +237,18 @@ class Execution:
         self._write_task()
 
     def _prepare(self) -> tuple[JsonObject, Sequence[Sealed]]:
+        began = time.monotonic()
+        earlier = find_session(self.bench.folder, self.bench.worktrees.root, self.claim.run, self._private.name)
+        if earlier is not None and self._resumed(earlier.session_id) is not None and earlier.move_to(self._private):
+            return {
+                "place": str(earlier.place),
+                "base_commit": self._work.base_commit,
+                "session_id": earlier.session_id,
+                "duration_ms": _since(began),
+            }, ()
+        return self._prepare_anew()
+
+    def _prepare_anew(self) -> tuple[JsonObject, Sequence[Sealed]]:
         began = time.monotonic()
         mirror = self._mirror()
         if mirror is None:
@@ -192,16 +270,37 @@ class Execution:
         }, ()
 
     def _agent(self) -> tuple[JsonObject, Sequence[Sealed]]:
-        place = Path(str(self.outputs[StepName.PREPARE]["place"]))
-        limits = self._work.limits
-        command = self._work.command
+        prepared = self.outputs[StepName.PREPARE]
+        command, place = self._work.command, Path(str(prepared["place"]))
         if command is None:
             raise StepFailed("no_command", "the approved record names no command")
-        if self._runs.frozen():
+        session_id = prepared.get("session_id")
+        again = self._resumed(session_id) if isinstance(session_id, str) else None
+        if again is not None:
+            self._say("INFO", f"Takes the session {session_id} up again: {shlex.join(again)}")
+            output = self._run_agent(again, place)
+            if output["exit_code"] == 0 or self._session is not None:
+                return {**output, "resumed": {"session_id": session_id, "command": list(again)}}, ()
+            self._say("WARN", "The session could not be taken up again; the agent begins anew from the base commit")
+            for name in ("home", "upper", "overlay"):
+                remove_tree(self._private / name)
+                (self._private / name).mkdir(mode=0o700)
+            place = Path(str(self._prepare_anew()[0]["place"]))
+        return self._run_agent(command, place), ()
+
+    def _resumed(self, session_id: str) -> tuple[str, ...] | None:
+        """Return the approved command as it takes a session up again, if its adapter knows how."""
+        return self._adapter.resume(self._work.command or (), session_id)
+
+    def _run_agent(self, command: tuple[str, ...], place: Path) -> JsonObject:
+        if self._patiently(self._runs.frozen):
             self.returning.set()
         if self.lost.is_set() or self.returning.is_set():
             raise Lost
+        self._check_startable()  # a claim may have waited for its turn
+        limits = self._work.limits
         began = time.monotonic()
+        self._place_of_agent = place
         with launch(self._spec(command, place, limits.wall_clock_seconds)) as contained:
             started = contained.wait_started(_START_SECONDS)
             start_ms = _since(began)
@@ -215,9 +314,12 @@ class Execution:
                     mode=started.containment,
                 )
             )
+            self.vitals.process(started, self.bench.now())
+            self._patiently(self.vitals.flush)
             self.bench.probe("agent.started")
             ended, log, broken = self._watch(contained, place, "", limits.output_bytes)
         return {
+            "agent": self._figures(),
             "place": str(place),
             "host": socket.gethostname(),
             "exit_code": ended.exit_code,
@@ -230,7 +332,23 @@ class Execution:
             "git": started.git,
             "notes": list(started.notes),
             "killed_leftovers": ended.killed_leftovers,
-        }, ()
+        }
+
+    def _figures(self) -> JsonObject | None:
+        """Return what the agent said of itself; None for any command."""
+        if self._work.agent == "command":
+            return None
+        pulse, word = self.vitals.pulse, self._last_word
+        return {
+            "name": self._work.agent,
+            "session_id": pulse.session_id,
+            "turns": pulse.turns,
+            "input_tokens": pulse.input_tokens,
+            "output_tokens": pulse.output_tokens,
+            "cost_microusd": pulse.cost_microusd,
+            "terminal": pulse.terminal,
+            "resets_at": to_text(word.resets_ms) if word is not None and word.resets_ms is not None else None,
+        }
 
     def _collect(self) -> tuple[JsonObject, Sequence[Sealed]]:
         mirror = self._mirror()
@@ -238,13 +356,14 @@ class Execution:
             return _NOTHING, ()
         place = Path(str(self.outputs[StepName.AGENT]["place"]))
         run, limits = self.claim.run, self._work.limits
+        # One ref for each claim: a worker that wakes up late must not take the place of who took over.
+        ref = f"refs/interlock/runs/{run.id}/{self.claim.item.fence}"
         try:
             found = collect(
                 mirror,
                 Worktree(name=place.name, path=place, mirror=mirror.folder),
                 base=str(self._work.base_commit),
-                # One ref for each claim: a worker that wakes up late must not take the place of who took over.
-                ref=f"refs/interlock/runs/{run.id}/{self.claim.item.fence}",
+                ref=ref,
                 message=f"Interlock run {run.id}\n\nApproved as {run.approved_id}\n{self.claim.approved.digest}",
                 at_ms=run.created_ms,
                 max_patch_bytes=limits.patch_bytes,
@@ -269,6 +388,7 @@ class Execution:
         ]
         return {
             "commit": found.commit,
+            "ref": ref,
             "tree": found.tree,
             "patch": {"digest": patch.ref, "bytes": len(found.patch)} if patch else None,
             "files": files,
@@ -278,14 +398,28 @@ class Execution:
 
     def _verify(self) -> tuple[JsonObject, Sequence[Sealed]]:
         if self._agent_verdict() is not None:
-            return {"checks": [], "skipped": "the agent did not end well"}, ()
+            return {"checks": [], "skipped": "the agent did not end well", "proof": None}, ()
         checks: list[Json] = []
         if self._work.checks:
             place, mirror = self._clean_place()
             checks += [self._check(check, place) for check in self._work.checks]
             if mirror is not None:
                 self._remove(mirror, check_name(self.claim.run.id, self.claim.item.fence))
-        return {"checks": checks, "skipped": None}, ()
+        return {"checks": checks, "skipped": None, "proof": self._proof(checks)}, ()
+
+    def _proof(self, checks: Sequence[Json]) -> JsonObject:
+        """Say how well the result is proven, and of which tree that is true."""
+        mirror, rung = self._mirror(), Rung.EXIT_CODE
+        commit = tree = None
+        if mirror is not None:
+            collected = self.outputs[StepName.COLLECT]
+            commit = str(collected["commit"] or self._work.base_commit)
+            with mirror.opened() as place:
+                tree = mirror.git.run(place, "rev-parse", "--verify", f"{commit}^{{tree}}").line
+            passed = [bool(cast("dict[str, Any]", each)["passed"]) for each in checks]
+            if passed and all(passed) and tree == collected.get("tree"):
+                rung = Rung.CHECKED  # the checks saw a clean worktree of this commit, and nothing else
+        return {"rung": rung.value, "tree": tree, "commit": commit, "at_ms": self.bench.now(), "checks": list(checks)}
 
     def _check(self, check: tuple[str, ...], place: Path) -> JsonObject:
         self._say("INFO", f"Check: {' '.join(check)}")
@@ -314,12 +448,14 @@ class Execution:
     def _finish(self, reason: str | None, message: str) -> None:
         result = self._result()
         self._patiently(lambda: self._runs.begin_step(self._actor, self.claim, StepName.FINISH))
-        signed = self.bench.attest(
-            self._actor,
-            predicate_type=RUN_PREDICATE,
-            subject=self.claim.run.id,
-            digest=digest(result),
-            predicate={"approved_id": self.claim.approved.id, "reason": reason, "result": _told(result)},
+        signed = self._patiently(
+            lambda: self.bench.attest(
+                self._actor,
+                predicate_type=RUN_PREDICATE,
+                subject=self.claim.run.id,
+                digest=digest(result),
+                predicate={"approved_id": self.claim.approved.id, "reason": reason, "result": told(result)},
+            )
         )
         outcome = Outcome(reason=reason, message=message, result={**result, "attestation": signed.attestation})
         envelope = named_envelope(signed.envelope)
@@ -337,7 +473,28 @@ class Execution:
             if not check["passed"]:
                 told = f"exit code {check['exit_code']}" if check["exit_code"] is not None else check["ended_by"]
                 return "check_failed", f"the check {' '.join(check['command'])} did not pass ({told})"
-        return None, "done"
+        want = self._needed
+        if want is Rung.CI:
+            return None, "done"  # whether CI has spoken is found where the run is finished
+        judged = unless_reached(proven(self._result()), want)
+        return judged.reason, judged.message or "done"
+
+    @property
+    def _needed(self) -> Rung:
+        return needed(self._work, self.bench.options.rung)
+
+    def _still_true(self, proof: JsonObject | None) -> JsonObject | None:
+        """Take back what was proven of a result that somebody has put another one in the place of."""
+        gathered, mirror = self.outputs.get(StepName.COLLECT, {}), self._mirror()
+        if proof is None or mirror is None or gathered.get("commit") is None or gathered.get("ref") is None:
+            return proof
+        with mirror.opened() as place:
+            found = mirror.git.run(place, "rev-parse", "--verify", "--quiet", str(gathered["ref"]), codes=(0, 1, 128))
+        # On another machine than that which collected it there is no ref, and so none that leads elsewhere.
+        if found.code != 0 or found.line == gathered["commit"]:
+            return proof
+        self._say("ERROR", f"{gathered['ref']} leads to {found.line} and not to the result that was checked")
+        return {**proof, "rung": Rung.SELF_REPORTED.value}
 
     def _agent_verdict(self) -> tuple[str, str] | None:
         agent = self.outputs[StepName.AGENT]
@@ -346,9 +503,15 @@ class Execution:
             return "limit_wall_clock", f"the agent took longer than {self._work.limits.wall_clock_seconds} s"
         if by.startswith("limit_"):
             return by, f"the agent went over its limit: {by.removeprefix('limit_')}"
+        told = cast("dict[str, Any]", agent.get("agent") or {})
+        if told.get("terminal") == "limit":
+            when = f" until {told['resets_at']}" if told.get("resets_at") else ""
+            return "agent_limited", f"the agent's provider lets it do no more{when}"
         if code != 0:
-            told = f"exit code {code}" if code is not None else f"signal {agent['signal']}"
-            return "agent_failed", f"the agent ended with {told}"
+            ended = f"exit code {code}" if code is not None else f"signal {agent['signal']}"
+            return "agent_failed", f"the agent ended with {ended}"
+        if told.get("terminal") == "failure":
+            return "agent_failed", "the agent ended with exit code 0 and said itself that it is not done"
         return None
 
     def _result(self) -> JsonObject:
@@ -357,6 +520,7 @@ class Execution:
         prepared = self.outputs.get(StepName.PREPARE, {})
         return {
             "base_commit": self._work.base_commit,
+            "agent": agent.get("agent"),
             "exit_code": agent.get("exit_code"),
             "signal": agent.get("signal"),
             "ended_by": agent.get("ended_by"),
@@ -364,6 +528,7 @@ class Execution:
             "git": agent.get("git"),
             "notes": agent.get("notes", []),
             "output_bytes": agent.get("output_bytes", 0),
+            "proof": self._still_true(cast("JsonObject | None", self.outputs.get(StepName.VERIFY, {}).get("proof"))),
             "commit": gathered.get("commit"),
             "patch": gathered.get("patch"),
             "files": gathered.get("files", []),
@@ -395,9 +560,12 @@ class Execution:
             run_marker=self._marker(self.claim.item.fence),
             stdin_file=task / "prompt.txt",
             wall_clock_seconds=wall_clock_seconds,
+            lease_until=self.lease_until,
             grace_seconds=options.grace_seconds,
             max_file_bytes=self._work.limits.disk_bytes + _ROOM_BYTES,
-            hidden_paths=tuple(path for path in (self.bench.state, self.bench.windows) if path.is_dir()),
+            hidden_paths=tuple(
+                path for path in (self.bench.state, self.bench.windows, *self.bench.hidden) if path.exists()
+            ),
             writable_paths=(place, self._private / "home"),
             readonly_paths=(task, *options.visible),
             overlay_paths=overlays,
@@ -412,13 +580,18 @@ class Execution:
         """Follow a process to its end; returns how it ended, its log, and the limit that it broke."""
         secrets = {name: self.bench.environment.get(name, "") for name in self._work.environment}
         log = OutputLog(
-            lambda lines: self._runs.write_log(self.claim, lines),
+            lambda lines: self.vitals.beside(lambda pulse: self._runs.write_log(self.claim, lines, pulse=pulse)),
             now=self.bench.now,
             limit_bytes=limit_bytes,
             secrets=secrets,
         )
-        reader = threading.Thread(target=_read, args=(contained, log, prefix), daemon=True)
+        # Checks print what they like: only the agent's own output is read.
+        hearing = None if prefix else Hearing(self._adapter.reader(), log.hidden)
+        reader = threading.Thread(target=self._read, args=(contained, log, prefix, hearing), daemon=True)
         reader.start()
+        self._contained = contained
+        if self.lease_until is not None:
+            contained.renew(self.lease_until)  # it may have been renewed while the agent was born
         disk = _Disk((place, self._private / "home", self._private / "upper"), self._work.limits.disk_bytes)
         broken: str | None = None
         asked = False
@@ -428,20 +601,49 @@ class Execution:
                 break
             except TookTooLong:
                 self._patiently(log.flush)
+                self._patiently(self.vitals.flush)
             if not asked and (self.lost.is_set() or self.returning.is_set()):
                 contained.stop()
                 asked = True
             if broken is None:
-                broken = "limit_output" if log.exceeded.is_set() else "limit_disk" if disk.exceeded() else None
+                broken = self._broken(log) or ("limit_disk" if disk.exceeded() else None)
                 if broken is not None:
                     contained.kill()
         reader.join(_START_SECONDS)
         self._patiently(lambda: log.flush(end=True))
+        self._patiently(lambda: self.vitals.flush(end=True))
         if self.lost.is_set() or self.returning.is_set():
             raise Lost
         if broken is None:
-            broken = "limit_output" if log.exceeded.is_set() else "limit_disk" if disk.too_large() else None
+            broken = self._broken(log) or ("limit_disk" if disk.too_large() else None)
         return ended, log, broken
+
+    def _broken(self, log: OutputLog) -> str | None:
+        """Return the limit that what was printed, or what the agent says of itself, is over."""
+        return "limit_output" if log.exceeded.is_set() else self.vitals.broken(self._work.limits)
+
+    def _read(self, contained: Contained, log: OutputLog, prefix: str, hearing: Hearing | None) -> None:
+        for stream, chunk in contained.output():
+            self.vitals.printed(self.bench.now(), len(chunk))
+            log.take(prefix + stream, chunk)
+            if hearing is not None:
+                self._heard(hearing.take(stream, chunk), log)
+        if hearing is not None:
+            self._heard(hearing.end(), log)
+
+    def _heard(self, said: Sequence[Said], log: OutputLog) -> None:
+        """Keep what the agent says of itself."""
+        for each in said:
+            if each.text:
+                log.note(each.level, each.text)
+            if each.told is not None:
+                self.vitals.told(**asdict(each.told))
+                if each.told.session_id is not None and each.told.session_id != self._session:
+                    self._session = each.told.session_id
+                    keep_session(self._private, self._session, self._place_of_agent, self.claim.run.generation)
+            if each.terminal is not None:
+                self._last_word = each
+                self.vitals.ended(each.terminal, self.bench.now())
 
     def _environment(self) -> dict[str, str]:
         own, task = self.bench.environment, self._private / "task"
@@ -512,8 +714,10 @@ class Execution:
             ]
             found += mirror.folder.glob(f"worktrees/{self.claim.run.id}-*") if mirror is not None else ()
             names |= {path.name for path in found}
-        elif StepName.AGENT in self.outputs:
+        elif StepName.AGENT in self.outputs and StepName.VERIFY not in self.outputs:
             names.discard(Path(str(self.outputs[StepName.AGENT]["place"])).name)  # the next claim goes on from there
+        elif self._leaves_a_session():
+            return  # the next claim on this machine takes the session up again, in this place and with this home
         for name in names:
             if mirror is not None:
                 self._remove(mirror, name)
@@ -522,8 +726,16 @@ class Execution:
             remove_tree(self.bench.folder / name)
         remove_tree(self._private)
 
+    def _leaves_a_session(self) -> bool:
+        session_id = self._session if StepName.AGENT not in self.outputs else None
+        return session_id is not None and self._resumed(session_id) is not None
+
     def _ended(self) -> bool:
-        status = self._runs.get(self.claim.run.id).status
+        """Say whether nobody goes on with it; where nobody can tell, somebody may."""
+        try:
+            status = self._patiently(lambda: self._runs.get(self.claim.run.id)).status
+        except DatabaseAway:
+            return False
         return MAY_BECOME.final(status) or status is RunStatus.ERROR
 
     def _give_back(self) -> None:
@@ -531,22 +743,23 @@ class Execution:
 
     def _say(self, level: str, text: str) -> None:
         line = LogLine(ts_ms=self.bench.now(), level=level, source="interlock", msg=text)
-        self._runs.write_log(self.claim, [line])
+        self._patiently(lambda: self._runs.write_log(self.claim, [line]))
 
-    def _patiently(self, deed: Callable[[], object]) -> None:
+    def _check_startable(self) -> None:
+        self._patiently(lambda: self._runs.check_startable(self.claim.approved.id))
+
+    def _patiently(self, deed: Callable[[], _T]) -> _T:
         """Do it, also if the database is away for a moment; a lost lease or a refusal is final."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         pause = 0.05
         while True:
             try:
-                deed()
+                return deed()
             except Unreachable:
                 if time.monotonic() > deadline or self.lost.is_set():
                     raise DatabaseAway from None
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
-            else:
-                return
 
     def _marker(self, fence: int) -> str:
         return marker(self.claim.run.id, fence)
@@ -559,6 +772,10 @@ class Execution:
         return self.bench.folder / self._name()
 
     @property
+    def _adapter(self) -> Adapter:
+        return AGENTS.get(self._work.agent, AGENTS["command"])
+
+    @property
     def _work(self) -> Work:
         return self._approved.work
 
@@ -567,7 +784,7 @@ class Execution:
         return self.claim.approved
 
     @property
-    def _runs(self) -> Runs:
+    def _runs(self) -> WorkerRuns:
         return self.bench.runs
 
     @property
@@ -588,6 +805,20 @@ def place_name(run_id: str, fence: int) -> str:
 def check_name(run_id: str, fence: int) -> str:
     """Return the name of the worktree in which the checks of one claim run."""
     return f"{run_id}-{fence}-check"
+
+
+def following(steps: Mapping[StepName, Step]) -> Iterator[tuple[StepName, Step]]:
+    """Yield the steps that follow from each other.
+
+    One that an earlier claim completed before another began the step before it anew is evidence of what is gone.
+    """
+    fence = 0
+    for name in StepName:
+        step = steps.get(name)
+        if step is None or step.fence < fence:
+            return
+        fence = step.fence
+        yield name, step
 
 
 class _Disk:
@@ -617,12 +848,7 @@ class _Disk:
         return False
 
 
-def _read(contained: Contained, log: OutputLog, prefix: str) -> None:
-    for stream, chunk in contained.output():
-        log.take(prefix + stream, chunk)
-
-
-def _told(result: JsonObject) -> JsonObject:
+def told(result: JsonObject) -> JsonObject:
     """Return the result without its long lists: a statement names what it is about, the log holds the rest."""
     return {name: value for name, value in result.items() if name not in {"files", "left_out"}}
 

@@ -39,6 +39,50 @@ class DatabaseBusy(Unreachable):
     default_hint = "nothing was changed; try again, and see what holds it (a bulk job, a stopped process)"
 
 
+class DatabaseInUse(Conflict):
+    """Something works on the database that is to be moved."""
+
+    code = "database_in_use"
+    default_hint = "nothing was changed; stop its workers and servers (`interlock worker`, `serve`, …) and try again"
+
+
+class DatabaseMoving(Conflict):
+    """The database is just being moved to a server."""
+
+    code = "database_moving"
+    default_hint = "wait until `interlock migrate` has ended, then do this again"
+
+
+class DatabaseMoved(Conflict):
+    """The database was moved to a server; what is left here takes nothing more."""
+
+    code = "database_moved"
+    default_hint = (
+        "start this again, for the settings name the new database;"
+        " if they do not, `interlock migrate --to` with the same address ends what was begun"
+    )
+
+
+class TargetNotEmpty(Conflict):
+    """The database that something is to be moved to holds something already."""
+
+    code = "target_not_empty"
+    default_hint = "nothing was changed; name an empty database (`createdb NAME` makes one)"
+
+
+class TargetUnfit(Invalid):
+    """The server can not take a workspace."""
+
+    code = "target_unfit"
+
+
+class MoveFailed(Failed):
+    """What arrived is not what left, or something could not be moved at all."""
+
+    code = "move_failed"
+    default_hint = "nothing was changed: the workspace works on its SQLite file as before"
+
+
 class StorageFull(Failed):
     """The disk is full."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from interlock.alerts.models import EVENT_SOURCE, dedup_key, text_at, texts
 from interlock.inbox.ports import (
+    AskingRow,
     ExpiringRow,
     FailedRow,
     OpenAlertRow,
@@ -19,6 +20,7 @@ from interlock.inbox.ports import (
 )
 from interlock.kernel.clock import from_text
 from interlock.kernel.ids import has_prefix
+from interlock.runs.truth import sentence
 from interlock.storage.database import Row, Transaction
 
 
@@ -57,6 +59,23 @@ class StoredWaiting:
                 row["lease_owner"],
                 row["priority"],
                 row["last_ms"],
+            )
+            for row in rows
+        ]
+
+    def asking(self, limit: int) -> Sequence[AskingRow]:
+        """List runs of which the reconciler asks a person what to do, the oldest verdict first."""
+        rows = self.transaction.all("truth_asks", limit=limit)
+        return [
+            AskingRow(
+                row["run_id"],
+                row["item_id"],
+                row["approved_id"],
+                row["verdict"],
+                sentence(row["verdict"], row["reason"]),
+                row["since_ms"],
+                row["lease_owner"],
+                row["priority"],
             )
             for row in rows
         ]

@@ -25,13 +25,20 @@ from interlock.queue.models import (
     NewItem,
     Pause,
     Place,
+    Taker,
+    UsedUp,
     WorkerProcess,
 )
 from interlock.queue.trends import MINUTE_MS, Span, amounts
 from interlock.storage.database import Database, Row, Transaction, Value, kst
 from interlock.storage.errors import DatabaseDamaged
+from interlock.storage.lanes import Lanes, held
+from interlock.storage.lanes import keys as _keys
+from interlock.storage.lanes import terms as _terms
 
 _OTHER_RANK = 99
+_LAST_BUT_NAMED = 3
+"""What another priority counts as where it ages: one behind P2."""
 # a look into a dict takes a fifth of the time that asking an enum takes
 _STATUS = {each.value: each for each in ItemStatus}
 _KIND = {each.value: each for each in ItemKind}
@@ -42,6 +49,7 @@ _WILD = re.compile(r"[\\%_]")
 _PAGE = 200
 _MOST_UNTAKEN = 5_000
 _MOST_UNLESS_SET = 1
+_MOST_USED_UP = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,9 @@ class StoredItems:
             not_before_ms=not_before,
             claimable=int(not_before is None and not keyed),
             waits_for="limit" if keyed else None,
+            needs=" ".join(new.needs),
+            repository=new.repository or "",
+            agent=new.agent or "",
         )
         return _item(row) if row else None
 
@@ -169,11 +180,15 @@ class StoredItems:
         """Count items by status, without looking at them."""
         return {row["status"]: row["items"] for row in self.transaction.all("item_counts")}
 
-    def claim(self, executor: Executor, owner_session: str, lease_ms: int) -> Item | None:
-        """Lease the oldest claimable item of the highest priority, unless the queue is paused."""
-        row = self.transaction.one(
-            "item_claim", executor=executor.value, owner_session=owner_session, lease_ms=lease_ms
+    def claim(self, taker: Taker) -> Item | None:
+        """Lease the first claimable item that it may take and that no limit forbids, unless the queue is paused."""
+        row = (
+            self.transaction.one("item_claim_able", has=" ".join(taker.has), **_terms(taker))
+            if taker.has
+            else self.transaction.one("item_claim", **_terms(taker))
         )
+        if row is None and (taker.has or self.has_limits()):
+            row = Lanes(self.transaction, taker).claim()
         return _item(row) if row else None
 
     def hold(self, item_id: str, fence: int) -> bool:
@@ -297,6 +312,14 @@ class StoredItems:
         due = self.transaction.one("item_due", now=now_ms) or self.transaction.one("concurrency_unsettled", limit=1)
         return due is not None
 
+    def ageing(self, before_ms: int) -> bool:
+        """Say whether `age` would find anything; only reads."""
+        return self.transaction.one("item_ageing", before=before_ms) is not None
+
+    def age(self, before_ms: int, span_ms: int, limit: int) -> int:
+        """Let what stands in line since before an instant count as one priority higher; returns how many."""
+        return self.transaction.run("item_age", before=before_ms, span=span_ms, limit=limit)
+
     def promote(self, now_ms: int, limit: int) -> int:
         """Let items begin whose `not_before` has passed, and what a cut-off left waiting; returns how many, or keys."""
         rows = self.transaction.all("item_promote", now=now_ms, limit=limit)
@@ -312,7 +335,8 @@ class StoredItems:
             "item_before",
             id=item.id,
             executor=item.executor.value,
-            rank=PRIORITY_RANK.get(item.priority, _OTHER_RANK),
+            needs=" ".join(item.needs),
+            rank=_rank(item),
         )
         return int(row["items"]) if row else 0
 
@@ -338,7 +362,39 @@ class StoredItems:
         return [
             Concurrency(key=row["key"], most=row["most"], held=row["held"], pending=row["pending"])
             for row in self.transaction.all("concurrency_list")
+        ] + [
+            Concurrency(key=row["key"], most=row["most"], held=held(self.transaction, row["key"]), pending=None)
+            for row in self.transaction.all("placement_list")
         ]
+
+    def set_placement(self, key: str, most: int | None) -> None:
+        """Set or remove the limit of a `repository:…`, `agent:…` or `node:…`."""
+        if most is None:
+            self.transaction.run("placement_remove", key=key)
+        elif not self.transaction.run("placement_update", key=key, most=most):
+            if self.transaction.run("placement_insert", key=key, most=most):
+                self.transaction.run("placement_hush")
+            else:  # another transaction was faster
+                self.transaction.run("placement_update", key=key, most=most)
+
+    def used_up(self, item: Item) -> Sequence[UsedUp]:
+        """List the limits that let an item not begin, and the nodes that are full, at most 20."""
+        keys = set(_keys(item.repository or "", item.agent or ""))
+        found: list[UsedUp] = []
+        for row in self.transaction.all("placement_list"):
+            key, most = row["key"], row["most"]
+            if (key in keys or key.startswith("node:")) and held(self.transaction, key) >= most:
+                found.append(UsedUp(key=key, most=most, holders=self._users(key)))
+        return sorted(found, key=lambda each: each.key not in keys)[:_MOST_USED_UP]
+
+    def _users(self, key: str) -> tuple[tuple[str, str], ...]:
+        kind, _, name = key.partition(":")
+        rows = self.transaction.all(f"placement_holders_{kind}", name=name)
+        return tuple((row["id"], row["owner_session"]) for row in rows)
+
+    def has_limits(self) -> bool:
+        """Say whether there is any limit of a repository, agent or node."""
+        return self.transaction.one("placement_any") is not None
 
     def holders(self, key: str) -> Sequence[tuple[str, str]]:
         """List who holds items of a key: item id and owner, at most 20."""
@@ -430,12 +486,21 @@ def _words(which: Filter) -> dict[str, Value]:
         "owner": which.owner,
         "created_before": which.created_before_ms,
         "text": which.text,
+        "need": which.need,
+        "repository": which.repository,
+        "agent": which.agent,
+        "node_id": which.node_id,
         "pattern": None if which.text is None else "%" + _WILD.sub(r"\\\g<0>", which.text) + "%",
     }
 
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 16
+
+
+def stored_item(row: Row) -> Item:
+    """Read an item from a row that holds all columns of one, and perhaps others."""
+    return _item(row)
 
 
 def _item(row: Row) -> Item:
@@ -465,7 +530,23 @@ def _item(row: Row) -> Item:
         last_error=row["last_error"],
         idempotency_key=row["idempotency_key"],
         concurrency_key=row["concurrency_key"],
+        needs=tuple(row["needs"].split()) if row["needs"] else (),
+        repository=row["repository"] or None,
+        agent=row["agent"] or None,
+        node_id=row["node_id"],
+        aged=_aged(row["priority"], row["rank"]),
     )
+
+
+def _aged(priority: str, rank: int) -> int:
+    """Return how many priorities higher an item counts than it was given."""
+    given = PRIORITY_RANK.get(priority, _OTHER_RANK)
+    return 0 if rank >= given else min(given, _LAST_BUT_NAMED) - rank
+
+
+def _rank(item: Item) -> int:
+    given = PRIORITY_RANK.get(item.priority, _OTHER_RANK)
+    return min(given, _LAST_BUT_NAMED) - item.aged if item.aged else given
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from interlock.kernel.canonical import JsonObject, canonical
-from interlock.runs.models import LogLine, Pulse, Run, RunStatus, Step, StepName
+from interlock.runs.models import CiReport, LogLine, Pulse, Run, RunStatus, Step, StepName
 from interlock.storage.database import Row, Transaction
 
 
@@ -122,10 +122,34 @@ class StoredRuns:
         """List runs that have not ended with the fences under which they were worked on."""
         return [(row["run_id"], row["fence"]) for row in self.transaction.all("step_places")]
 
-    def stragglers(self, since_ms: int, before_ms: int) -> Sequence[tuple[str, int]]:
-        """List runs that ended in this time with the fences of steps that were never seen to end."""
-        rows = self.transaction.all("step_stragglers", since=since_ms, before=before_ms)
-        return [(row["run_id"], row["fence"]) for row in rows]
+    def put_rung(self, run_id: str, rung: str) -> None:
+        """Keep how well a run is proven done."""
+        self.transaction.run("run_rung", id=run_id, rung=rung)
+
+    def put_ci(self, run_id: str, report: CiReport) -> None:
+        """Keep what CI said of a commit, in the place of what it said of it before."""
+        self.transaction.run(
+            "ci_put",
+            run_id=run_id,
+            commit_id=report.commit,
+            succeeded=int(report.succeeded),
+            url=report.url,
+            reported_ms=report.reported_ms,
+            reported_by=report.by,
+        )
+
+    def ci(self, run_id: str) -> Sequence[CiReport]:
+        """List what CI said, each commit's last word."""
+        return [
+            CiReport(
+                commit=row["commit_id"],
+                succeeded=bool(row["succeeded"]),
+                url=row["url"],
+                reported_ms=row["reported_ms"],
+                by=row["reported_by"],
+            )
+            for row in self.transaction.all("ci_list", run_id=run_id)
+        ]
 
     def pulse(self, run_id: str) -> Pulse | None:
         """Return what was last seen of a run's agent."""
@@ -181,6 +205,7 @@ def _run(row: Row) -> Run:
         correlation_id=row["correlation_id"],
         result=json.loads(row["result"]) if row["result"] else None,
         archived_ms=row["archived_ms"],
+        rung=row["rung"],
     )
 
 

@@ -17,6 +17,7 @@ from interlock.evidence.errors import EvidenceError
 from interlock.queue.service import Queue
 from interlock.runs.models import RunStatus
 from interlock.runs.service import Runs
+from interlock.runs.watching import Truths
 
 _PAGE = 200
 _MOST_PAGES = 10
@@ -33,15 +34,17 @@ def probes(
     runs: Runs,
     queue: Callable[[], AbstractContextManager[Queue]],
     verify: Verify,
+    *,
+    truths: Truths,
 ) -> Mapping[str, Probe]:
     """Return the probes by the category of what they find."""
-    found: dict[str, Probe] = {"queue_stale": lambda _: _lost(queue)}
+    found: dict[str, Probe] = {"queue_stale": lambda _: _lost(queue), "run_truth": lambda _: _asking(truths)}
     if options.evidence_seconds:
         found["evidence_unverified"] = _Verifying(verify, options.evidence_seconds * 1000)
     if options.approval_seconds:
         found["approval_waiting"] = lambda now: _waiting(approval, now - options.approval_seconds * 1000)
     if options.run_seconds:
-        found["run_stuck"] = lambda now: _stuck(runs, now - options.run_seconds * 1000)
+        found["run_stuck"] = lambda now: _stuck(runs, truths, now - options.run_seconds * 1000)
     return found
 
 
@@ -73,9 +76,16 @@ def _waiting(approval: Approval, before_ms: int) -> Iterator[Condition]:
     yield from _of(late, "drafts", "wait for a human for too long")
 
 
-def _stuck(runs: Runs, before_ms: int) -> Iterator[Condition]:
-    found = runs.list(status=RunStatus.RUNNING, limit=_PAGE)
+def _asking(truths: Truths) -> Iterator[Condition]:
+    """Name the runs of which a person is asked what to do; over as soon as the verdict is another."""
+    yield from _of([each.run_id for each in truths.asking(limit=_PAGE)], "runs", "are not what they should be")
+
+
+def _stuck(runs: Runs, truths: Truths, before_ms: int) -> Iterator[Condition]:
+    """Name the runs that go on for too long, but for those of which a person is asked already."""
+    found, asked = runs.list(status=RunStatus.RUNNING, limit=_PAGE), {each.run_id for each in truths.asking()}
     late = [each.id for each in found if each.started_ms is not None and each.started_ms < before_ms]
+    late = [each for each in late if each not in asked]
     yield from _of(late, "runs", "have been going on for too long")
 
 

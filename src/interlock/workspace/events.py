@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interlock.kernel.canonical import Json
 from interlock.kernel.events import Event
 
 
@@ -13,6 +14,24 @@ class WorkspaceCreated(Event):
 
     kind = "workspace.created"
     origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceMigrated(Event):
+    """The workspace's database was moved to PostgreSQL; the first entry of its log that was written there."""
+
+    kind = "workspace.migrated"
+    calming = True
+    moved_from: str
+    """`sqlite`."""
+    size: int
+    """How many entries the log had before this one."""
+    root: str
+    """The root of their tree, in hex."""
+
+    def payload(self) -> dict[str, Json]:
+        """Return the fields; `from` is no name that a field could have."""
+        return {"from": self.moved_from, "size": self.size, "root": self.root}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,10 @@ except OSError as error:
 '''
 _OURS = re.compile(re.escape(_ENTRY_POINT.format(python="")).replace("''", r"(?:'[^\n]*'|\"[^\n]*\")", 1))
 
+_MOVED = """\
+This database was moved to PostgreSQL; interlock.toml says where. Without --db, ops.py and interlock work on it there.
+"""
+
 _QUEUE = """\
 # Queue
 
@@ -99,3 +103,15 @@ def link_database(layout: Layout) -> Iterator[Made]:
         return
     link.symlink_to(os.path.relpath(layout.database, link.parent))
     yield Made(link, "created")
+
+
+def unlink_database(layout: Layout) -> None:
+    """Take the second name away from a database that was moved to a server, and say so beside both names.
+
+    A link that leads nowhere would let earlier tools make an empty file where the database was.
+    """
+    link = layout.database_link
+    if link.is_symlink() and Path(os.path.realpath(link)) == Path(os.path.realpath(layout.database)):
+        publish.replace(link.with_name(f"{link.name}.moved"), [_MOVED.encode("utf-8")])
+        link.unlink()
+    publish.replace(layout.database.with_name(f"{layout.database.name}.moved"), [_MOVED.encode("utf-8")], mode=0o600)

@@ -48,6 +48,7 @@ class RunLoops:
 
     def follow(self, events: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
         """Write what the log tells of runs. Only who holds the workspace's files alone may call this."""
+        known: dict[str, Run] = {}  # all these events are in the past: what a run is now is the same for each of them
         for leaf, event in events:
             run_id = str(event["subject"])
             if not has_prefix(run_id, "r"):
@@ -55,7 +56,7 @@ class RunLoops:
             if event["kind"] == "run.archived":
                 shutil.rmtree(self.layout.loops / run_id, ignore_errors=True)
             elif event["kind"] in _NAMES:
-                self._follow(self.places(run_id), leaf, event)
+                self._follow(self.places(run_id), leaf, event, known)
 
     def beat(self, run_ids: Iterable[str], now_ms: int) -> None:
         """Say that these runs are carried out at this moment."""
@@ -72,12 +73,12 @@ class RunLoops:
         """Say where a run's artefacts lie."""
         return LoopPlaces(str(self.layout.loops / run_id), run_id)
 
-    def _follow(self, places: LoopPlaces, leaf: int, event: Mapping[str, Any]) -> None:
+    def _follow(self, places: LoopPlaces, leaf: int, event: Mapping[str, Any], known: dict[str, Run]) -> None:
         path = places.of_run("events.jsonl")
         last = files.last_row(path)
         if last is not None and leaf <= (whole(last, "data", "leaf") or 0):
             return
-        run = self.runs.get(places.loop)
+        run = known[places.loop] = known.get(places.loop) or self.runs.get(places.loop)
         if run.archived_ms is not None:
             return
         iteration: int = event["payload"].get("attempt") or (whole(last, "iteration") or 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,7 @@ from interlock.queue.exchange import as_row, as_rows
 from interlock.queue.markdown import Fields
 from interlock.queue.models import PRIORITY_RANK, Filter, ItemStatus, Pause
 from interlock.queue.numbers import rate, whole_in
+from interlock.queue.words import storable
 
 ItemId = Annotated[str, typer.Argument(metavar="ID")]
 OfStatus = Annotated[ItemStatus | None, typer.Option("--status", help="Only items that stand so.")]
@@ -83,6 +85,10 @@ def list_items(
     owner: OfOwner = None,
     older_than: OlderThan = None,
     text: WithText = None,
+    need: Annotated[str | None, typer.Option(metavar="LABEL", help="Only what needs this.")] = None,
+    repository: Annotated[str | None, typer.Option(help="Only of this repository, as it was approved.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only for this agent: command, claude_code.")] = None,
+    node: Annotated[str | None, typer.Option(metavar="NODE_ID", help="Only what this node holds now.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
 ) -> None:
     """List items in the order in which they would be claimed."""
@@ -90,17 +96,29 @@ def list_items(
     if file is not None:
         if older_than is not None:
             only_database("tell how old a row is")
+        if (need, repository, agent, node) != (None,) * 4:
+            only_database("say where a row may go")
         which = filtered(0, status, priority, owner, None, text)
         rows = reports.by_priority(row.cells for row in file.rows() if _is_meant(row.cells, which))
         shown, columns = [dict(row) for row in rows[: limit + 1]], tuple(name for name in _COLUMNS if name != "run_id")
     else:
         with looking() as queue:
-            which = filtered(queue.now(), status, priority, owner, older_than, text)
+            which = replace(
+                filtered(queue.now(), status, priority, owner, older_than, text),
+                **_placed(need=need, repository=repository, agent=agent, node_id=node),
+            )
             found = queue.list(which, limit=limit + 1)
         shown, columns = [shown_item(item) for item in found], _COLUMNS
     table(shown[:limit], columns, empty="no such item")
     if len(shown) > limit:
         note(f"there are more; --limit shows more than {limit}")
+
+
+def _placed(**given: str | None) -> dict[str, str | None]:
+    for name, value in given.items():
+        if value is not None and (not value or not storable(value)):
+            raise Invalid(f"--{name.removesuffix('_id')} is empty or holds a NUL")
+    return given
 
 
 def _is_meant(cells: Fields, which: Filter) -> bool:

@@ -197,24 +197,31 @@ def resume() -> None:
 
 def limit(
     key: Annotated[
-        str | None, typer.Argument(metavar="[KEY]", help="A concurrency key; without one, all are shown.")
+        str | None,
+        typer.Argument(
+            metavar="[KEY]", help="A concurrency key, repository:ADDRESS, agent:NAME or node:ID; without one, all."
+        ),
     ] = None,
     most: Annotated[int | None, typer.Option(min=0, help="So many of its items may be under way.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="It has no limit any more.")] = False,
 ) -> None:
-    """Show the concurrency keys, or set how many items of one may be under way at the same time."""
-    only_database("hold concurrency keys")
-    if key is not None and most is not None:
+    """Show the limits, or set how many items of a key, repository, agent or node may be under way at the same time."""
+    only_database("hold limits")
+    if most is not None and remove:
+        raise Invalid("--most and --remove contradict each other")
+    if key is not None and (most is not None or remove):
         with writing() as queue:
             queue.limit(key, most)
         wrote()
-        answer({"id": key, "status": "ok", "most": most}, [f"{key} -> at most {most}"])
+        told = f"{key} -> no limit" if most is None else f"{key} -> at most {most}"
+        answer({"id": key, "status": "ok", "most": most}, [told])
         return
-    if most is not None:
+    if most is not None or remove:
         raise Invalid("say which key: `interlock queue limit KEY --most N`")
     with looking() as queue:
         found = [each for each in queue.store.concurrencies() if key in {None, each.key}]
     rows = [{"key": each.key, "most": each.most, "held": each.held, "pending": each.pending} for each in found]
-    table(rows, ("key", "most", "held", "pending"), empty="no concurrency key is known")
+    table(rows, ("key", "most", "held", "pending"), empty="there is no limit")
 
 
 def rescue(
@@ -244,7 +251,7 @@ def _minutes(stale_minutes: int | None) -> int:
 def _rescue(stale_minutes: int | None) -> list[str]:
     with looking() as queue:
         lost = queue.lost(stale_minutes=stale_minutes)
-        due = queue.store.due(queue.now())
+        due = queue.due()
     taken: list[str] = []
     for item, reason in lost:
         with writing() as queue:

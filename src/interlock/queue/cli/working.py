@@ -50,14 +50,18 @@ def add(
     not_before: Annotated[str, typer.Option(metavar="INSTANT", help="Not before 2026-11-21T08:00:00Z.")] = "",
     idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same item.")] = None,
     concurrency_key: Annotated[str | None, typer.Option(help="Items with one key share its limit.")] = None,
+    need: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Only who has it takes the item: gpu; repeat it."),
+    ] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, max=100)] = None,
     item_id: Annotated[str | None, typer.Option("--id", help="In a Markdown queue: the row's id.")] = None,
 ) -> None:
     """Put an item on the queue."""
     file = in_file()
     if file is not None:
-        if delay or not_before or idempotency_key or concurrency_key or max_attempts:
-            only_database("hold a delay, a key or attempts")
+        if delay or not_before or idempotency_key or concurrency_key or need or max_attempts:
+            only_database("hold a delay, a key, a need or attempts")
         row = file.add(
             priority=priority, task=task, success_criteria=success_criteria, due=due, notes=notes, item_id=item_id
         )
@@ -83,6 +87,7 @@ def add(
                 not_before_ms=instant_ms(not_before, "--not-before") if not_before else later,
                 idempotency_key=idempotency_key,
                 concurrency_key=concurrency_key,
+                needs=tuple(need or ()),
             )
         )
         item = queue.get(item.id)
@@ -93,12 +98,15 @@ def add(
 def claim(
     owner_session: Annotated[str, typer.Option(help="Who takes it.")],
     lease_seconds: Annotated[int | None, typer.Option(min=1, max=86_400, help="How long without a heartbeat.")] = None,
+    has: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="What the session has that items may need; repeat it.")
+    ] = None,
 ) -> None:
     """Take the oldest item of the highest priority; keep its fence, every later word about it needs one."""
     file = in_file()
     if file is not None:
-        if lease_seconds is not None:
-            only_database("hold a lease")
+        if lease_seconds is not None or has:
+            only_database("hold a lease or a need")
         row = file.claim(owner_session)
         if row is not None:
             wrote(file)
@@ -106,7 +114,7 @@ def claim(
         return
     with writing() as queue:
         queue.promote()
-        item = queue.claim(Executor.EXTERNAL, owner_session, lease_seconds=lease_seconds)
+        item = queue.claim(Executor.EXTERNAL, owner_session, lease_seconds=lease_seconds, has=frozenset(has or ()))
         pause = queue.paused() if item is None else None
     if item is not None:
         wrote()

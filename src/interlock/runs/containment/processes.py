@@ -80,6 +80,16 @@ def marked(marker: str) -> list[int]:
     return [pid for pid in _every_pid() if wanted in _read(f"/proc/{pid}/environ").split(b"\0")]
 
 
+def markers() -> dict[str, list[int]]:
+    """Return every run marker that a process of this user carries, with its processes; empty on macOS."""
+    found: dict[str, list[int]] = {}
+    for pid in _every_pid():
+        marker = _marker_of(pid)
+        if marker is not None:
+            found.setdefault(marker, []).append(pid)
+    return found
+
+
 def descendants(root: int) -> list[int]:
     """Return the living processes below one, however deep; a zombie counts as dead."""
     children: dict[int, list[int]] = {}

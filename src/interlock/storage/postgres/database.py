@@ -31,6 +31,7 @@ from interlock.storage.errors import (
 from interlock.storage.postgres.conversation import LIGHT, READING, WRITING, Conversation
 from interlock.storage.postgres.sequencer import SEAL_BATCH, Sequencer, seal_batch
 from interlock.storage.postgres.wire import Connection, Wire
+from interlock.storage.threads import Threads
 
 _DIALECT = "postgres"
 _CHANNEL = "interlock_ready"
@@ -51,7 +52,7 @@ class PostgresDatabase:
         self._url = url
         self._now = now
         self.seal_after_commit = seal_after_commit
-        self._local = threading.local()
+        self._wires: Threads[Wire] = Threads(lambda wire: wire.usable and wire.idle)
         self._opened: list[Connection] = []
         self._lock = threading.Lock()
         self._checked = False
@@ -131,7 +132,7 @@ class PostgresDatabase:
             for connection in self._opened:
                 connection.close()
             self._opened.clear()
-        self._local = threading.local()
+        self._wires.forget()
 
     @contextmanager
     def _open(self, opening: Sequence[bytes], actor: Actor | None, *, thawed: bool = False) -> Generator[Transaction]:
@@ -153,7 +154,7 @@ class PostgresDatabase:
             finally:
                 wire.taken = False
         except psycopg.Error as error:
-            raise _translate(error) from error
+            raise translate(error) from error
 
     def _see_sealed(self) -> None:
         """Have what was just committed sealed: by the sequencer, if there is one in this process."""
@@ -173,19 +174,22 @@ class PostgresDatabase:
 
     def _wire(self) -> Wire:
         """Return this thread's connection."""
-        wire: Wire | None = getattr(self._local, "wire", None)
-        if wire is not None and not wire.connection.closed and not wire.connection.broken:
+        wire = self._wires.mine()
+        if wire is not None and wire.usable:
             return wire
+        if (left := self._wires.inherit()) is not None:
+            return left
         connection = self._connect()
         if not self._checked:
             self._upgrade(connection, None)
             self._checked = True
-        self._local.wire = wire = Wire(connection)
+        wire = Wire(connection)
+        self._wires.keep(wire)
         return wire
 
     def _hang_up(self) -> None:
         """Close this thread's connection."""
-        wire: Wire | None = getattr(self._local, "wire", None)
+        wire = self._wires.mine()
         if wire is not None:
             wire.connection.close()
 
@@ -211,16 +215,7 @@ class PostgresDatabase:
             return False
         if version == 0 and origin is None:
             raise DatabaseMissing("the database server has no Interlock tables in this database")
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-            version = _schema(connection)
-            for number, name, script in migrations(_DIALECT):
-                if number > version:
-                    connection.execute(cast("LiteralString", script))
-                    connection.execute("INSERT INTO schema_migration VALUES (%s, %s, now())", (number, name))
-            if version == 0:
-                connection.execute("INSERT INTO log_state VALUES (1, %s, %s)", (origin, Frontier().encode()))
-        return version == 0
+        return bring_up(connection, origin)
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -228,7 +223,24 @@ class PostgresDatabase:
         try:
             yield
         except psycopg.Error as error:
-            raise _translate(error) from error
+            raise translate(error) from error
+
+
+def bring_up(connection: Connection, origin: str | None) -> bool:
+    """Apply the migrations that are missing, one process at a time; says whether the database was new.
+
+    A new one gets a log of this name.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        version = _schema(connection)
+        for number, name, script in migrations(_DIALECT):
+            if number > version:
+                connection.execute(cast("LiteralString", script))
+                connection.execute("INSERT INTO schema_migration VALUES (%s, %s, now())", (number, name))
+        if version == 0:
+            connection.execute("INSERT INTO log_state VALUES (1, %s, %s)", (origin, Frontier().encode()))
+    return version == 0
 
 
 class Listener:
@@ -250,7 +262,7 @@ class Listener:
                 for _ in self._connection.notifies(timeout=0):
                     pass
         except psycopg.Error as error:
-            raise _translate(error) from error
+            raise translate(error) from error
         return bool(ready) or seconds > _POLL_SECONDS
 
     def rouse(self) -> None:
@@ -265,7 +277,8 @@ class Listener:
         self._outside.close()
 
 
-def _translate(error: psycopg.Error) -> Exception:
+def translate(error: psycopg.Error) -> Exception:  # noqa: PLR0911 - one for each of our errors
+    """Turn one of the driver's errors into ours."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     match error:
         case pg.DiskFull() | pg.OutOfMemory():
@@ -276,6 +289,11 @@ def _translate(error: psycopg.Error) -> Exception:
             return DatabaseReadOnly(f"the database can not be written: {text}")
         case pg.DataCorrupted() | pg.IndexCorrupted():
             return DatabaseDamaged(f"the database reports damage: {text}")
+        case psycopg.ProgrammingError() if error.sqlstate is None:  # what the driver says of it may show a password
+            return DatabaseFailed(
+                "the database's address can not be read",
+                hint="write spaces and signs in a name or password as %20, %40",
+            )
         case psycopg.OperationalError():
             return DatabaseUnreachable(f"the database server does not answer: {text}")
         case _:

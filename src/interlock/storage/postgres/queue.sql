@@ -10,6 +10,10 @@ WHERE (rank, seq) > (:after_rank, :after_seq) AND (rank, seq) <= (:until_rank, :
     AND (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
+    AND (CAST(:repository AS TEXT) IS NULL OR repository = :repository)
+    AND (CAST(:agent AS TEXT) IS NULL OR agent = :agent)
+    AND (CAST(:node_id AS TEXT) IS NULL OR node_id = :node_id)
+    AND (CAST(:need AS TEXT) IS NULL OR CAST(:need AS TEXT) = ANY (string_to_array(needs, ' ')))
     AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
     AND (CAST(:text AS TEXT) IS NULL
         OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
@@ -22,6 +26,10 @@ WHERE (rank + 0, seq) > (:after_rank, :after_seq) AND (rank + 0, seq) <= (:until
     AND status = :status AND status <> 'DONE'
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
+    AND (CAST(:repository AS TEXT) IS NULL OR repository = :repository)
+    AND (CAST(:agent AS TEXT) IS NULL OR agent = :agent)
+    AND (CAST(:node_id AS TEXT) IS NULL OR node_id = :node_id)
+    AND (CAST(:need AS TEXT) IS NULL OR CAST(:need AS TEXT) = ANY (string_to_array(needs, ' ')))
     AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
     AND (CAST(:text AS TEXT) IS NULL
         OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
@@ -32,6 +40,10 @@ SELECT status, COUNT(*) AS items FROM queue_items
 WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
+    AND (CAST(:repository AS TEXT) IS NULL OR repository = :repository)
+    AND (CAST(:agent AS TEXT) IS NULL OR agent = :agent)
+    AND (CAST(:node_id AS TEXT) IS NULL OR node_id = :node_id)
+    AND (CAST(:need AS TEXT) IS NULL OR CAST(:need AS TEXT) = ANY (string_to_array(needs, ' ')))
     AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
     AND (CAST(:text AS TEXT) IS NULL
         OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
@@ -43,6 +55,10 @@ SELECT id, status, fence, run_id FROM queue_items
 WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:priority AS TEXT) IS NULL OR priority = :priority)
     AND (CAST(:owner AS TEXT) IS NULL OR owner_session = :owner)
+    AND (CAST(:repository AS TEXT) IS NULL OR repository = :repository)
+    AND (CAST(:agent AS TEXT) IS NULL OR agent = :agent)
+    AND (CAST(:node_id AS TEXT) IS NULL OR node_id = :node_id)
+    AND (CAST(:need AS TEXT) IS NULL OR CAST(:need AS TEXT) = ANY (string_to_array(needs, ' ')))
     AND (CAST(:created_before AS BIGINT) IS NULL OR created_ms < :created_before)
     AND (CAST(:text AS TEXT) IS NULL
         OR position(lower(CAST(:text AS TEXT)) IN lower(id || ' ' || task || ' ' || success_criteria || ' ' || notes)) > 0)
@@ -77,19 +93,101 @@ SELECT COUNT(*) AS folded FROM taken;
 -- FOR NO KEY UPDATE, here and below: the history's rows point to items, and a stronger lock would skip an item that is
 -- free, or wait for it, only because its history is just written.
 -- The literal `claimable = 1` matches the partial index, which holds nothing else: a claim costs the same at any size.
+-- This one is for who has no labels, where there are no limits.
 UPDATE queue_items SET
-    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1,
+    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1, node_id = CAST(:node_id AS TEXT),
     owner_session = :owner_session, lease_owner = :owner_session, lease_ms = :lease_ms,
     lease_until_ms = CAST(:now AS BIGINT) + :lease_ms, lease_expires_at = (CAST(:now AS BIGINT) + :lease_ms) / 1000,
     started_ms = :now, started_at_kst = :now_kst, updated_at = :now_kst
 WHERE id = (
     SELECT id FROM queue_items
-    WHERE claimable = 1 AND executor = :executor
+    WHERE claimable = 1 AND executor = :executor AND needs = ''
         AND NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now)
+        AND NOT EXISTS (SELECT 1 FROM placement_limit)
     ORDER BY rank + 0, seq LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 )
 RETURNING *;
+
+-- name: item_claim_able
+-- For who has labels: of each lane, that is of all items that need the same, the head; of those that it may take, the
+-- first. From one lane to the next goes one look into the index, however many items stand in it. Where others are
+-- taking from that lane, it gives nothing that would come after the head of another one (`lane_heads` finds that).
+WITH RECURSIVE head (needs, rank, seq) AS (
+    (SELECT needs, rank, seq FROM queue_items
+        WHERE claimable = 1 AND executor = :executor ORDER BY needs, rank + 0, seq LIMIT 1)
+    UNION ALL
+    SELECT following.needs, following.rank, following.seq FROM head CROSS JOIN LATERAL (
+        SELECT needs, rank, seq FROM queue_items
+        WHERE claimable = 1 AND executor = :executor AND needs > head.needs ORDER BY needs, rank + 0, seq LIMIT 1
+    ) AS following
+), lane AS (
+    SELECT needs, rank, seq FROM head
+    WHERE string_to_array(needs, ' ') <@ string_to_array(CAST(:has AS TEXT), ' ') ORDER BY rank, seq LIMIT 2
+)
+UPDATE queue_items SET
+    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1, node_id = CAST(:node_id AS TEXT),
+    owner_session = :owner_session, lease_owner = :owner_session, lease_ms = :lease_ms,
+    lease_until_ms = CAST(:now AS BIGINT) + :lease_ms, lease_expires_at = (CAST(:now AS BIGINT) + :lease_ms) / 1000,
+    started_ms = :now, started_at_kst = :now_kst, updated_at = :now_kst
+WHERE id = (
+    SELECT id FROM queue_items
+    WHERE claimable = 1 AND executor = :executor AND needs = (SELECT needs FROM lane ORDER BY rank, seq LIMIT 1)
+        AND rank + 0 <= (SELECT CASE WHEN COUNT(*) = 1 THEN 100 ELSE MAX(rank) END FROM lane)
+        AND NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now)
+        AND NOT EXISTS (SELECT 1 FROM placement_limit)
+    ORDER BY rank + 0, seq LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+RETURNING *;
+
+-- name: lane_heads
+-- Where there are limits, or others are quicker: the head of each lane of what needs the same and counts towards the
+-- same limits.
+WITH RECURSIVE head (needs, repository, agent, rank, seq) AS (
+    (SELECT needs, repository, agent, rank, seq FROM queue_items
+        WHERE claimable = 1 AND executor = :executor
+            AND NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now)
+        ORDER BY needs, repository, agent, rank + 0, seq LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM head CROSS JOIN LATERAL (
+        SELECT needs, repository, agent, rank, seq FROM queue_items
+        WHERE claimable = 1 AND executor = :executor
+            AND (needs, repository, agent) > (head.needs, head.repository, head.agent)
+        ORDER BY needs, repository, agent, rank + 0, seq LIMIT 1
+    ) AS following
+)
+SELECT needs, repository, agent, rank, seq FROM head ORDER BY rank, seq;
+
+-- name: item_claim_in
+UPDATE queue_items SET
+    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1, node_id = CAST(:node_id AS TEXT),
+    owner_session = :owner_session, lease_owner = :owner_session, lease_ms = :lease_ms,
+    lease_until_ms = CAST(:now AS BIGINT) + :lease_ms, lease_expires_at = (CAST(:now AS BIGINT) + :lease_ms) / 1000,
+    started_ms = :now, started_at_kst = :now_kst, updated_at = :now_kst
+WHERE id = (
+    SELECT id FROM queue_items
+    WHERE claimable = 1 AND executor = :executor AND needs = :needs AND repository = :repository AND agent = :agent
+        AND rank + 0 <= :rank
+    ORDER BY rank + 0, seq LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+RETURNING *;
+
+-- name: placement_lock
+-- Who takes one of the items that a limit counts does so alone, until it has committed: so they are counted exactly.
+SELECT most FROM placement_limit WHERE key = :key FOR NO KEY UPDATE;
+
+-- name: placement_hush
+-- A claim that began before the limit was there has ended, and the next one sees it: every claim writes to this table.
+LOCK TABLE queue_items IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: item_age
+UPDATE queue_items SET rank = CASE WHEN rank > 2 THEN 2 ELSE rank - 1 END, line_ms = line_ms + :span
+WHERE id = ANY (ARRAY(
+    SELECT id FROM queue_items WHERE claimable = 1 AND rank > 1 AND line_ms <= :before
+    ORDER BY line_ms LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+));
 
 -- name: item_renew
 -- One statement for everything that a holder holds: a heartbeat is one write, however many items there are. Who locks
@@ -111,7 +209,7 @@ SELECT 1 FROM queue_items WHERE id = :id AND fence = :fence AND status = 'IN_PRO
 -- name: item_before
 -- How many go first; counted up to a bound, because "many" is answer enough.
 SELECT COUNT(*) AS items FROM (
-    SELECT 1 FROM queue_items WHERE claimable = 1 AND executor = :executor
+    SELECT 1 FROM queue_items WHERE claimable = 1 AND executor = :executor AND needs = :needs
         AND (rank + 0, seq) < (:rank, (SELECT seq FROM queue_items WHERE id = :id)) LIMIT 1000
 ) AS first;
 
@@ -120,7 +218,7 @@ SELECT COUNT(*) AS items FROM (
 UPDATE queue_items SET
     claimable = CASE WHEN concurrency_key IS NULL THEN 1 ELSE 0 END,
     waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'limit' END,
-    not_before_ms = NULL
+    line_ms = not_before_ms, not_before_ms = NULL
 WHERE id = ANY (ARRAY(
     SELECT id FROM queue_items
     WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL

@@ -87,6 +87,11 @@ class Wire:
         return not self.taken and self._pgconn.transaction_status == TransactionStatus.IDLE
 
     @property
+    def usable(self) -> bool:
+        """Whether the connection stands, as far as it is known."""
+        return not self.connection.closed and not self.connection.broken
+
+    @property
     def in_transaction(self) -> bool:
         """Whether the server has something to commit or to roll back."""
         return not self.connection.closed and self._pgconn.transaction_status != TransactionStatus.IDLE

@@ -1,20 +1,22 @@
 -- name: item_insert
 INSERT INTO queue_items (
     id, status, priority, rank, task, success_criteria, due_at_kst, notes, created_at, updated_at, created_ms,
-    kind, executor, run_id, max_attempts, idempotency_key, concurrency_key, not_before_ms, claimable, waits_for
+    kind, executor, run_id, max_attempts, idempotency_key, concurrency_key, not_before_ms, claimable, waits_for,
+    needs, repository, agent, line_ms
 ) VALUES (
     :id, 'PENDING', :priority, :rank, :task, :success_criteria, :due_at_kst, :notes, :now_kst, :now_kst, :now,
-    :kind, :executor, :run_id, :max_attempts, :idempotency_key, :concurrency_key, :not_before_ms, :claimable, :waits_for
+    :kind, :executor, :run_id, :max_attempts, :idempotency_key, :concurrency_key, :not_before_ms, :claimable,
+    :waits_for, :needs, :repository, :agent, :now
 ) ON CONFLICT (id) DO NOTHING RETURNING *;
 
 -- name: item_import
 -- A row of a Markdown queue, as it stands there.
 INSERT INTO queue_items (
     id, status, priority, rank, task, success_criteria, owner_session, started_at_kst, started_ms, due_at_kst, notes,
-    created_at, updated_at, created_ms, max_attempts, not_before_ms, claimable
+    created_at, updated_at, created_ms, line_ms, max_attempts, not_before_ms, claimable
 ) VALUES (
     :id, :status, :priority, :rank, :task, :success_criteria, :owner_session, :started_at_kst, :started_ms, :due_at_kst,
-    :notes, :now_kst, :now_kst, :now, :max_attempts, :not_before_ms, :claimable
+    :notes, :now_kst, :now_kst, :now, :now, :max_attempts, :not_before_ms, :claimable
 ) ON CONFLICT (id) DO NOTHING;
 
 -- name: item_take_over
@@ -25,7 +27,7 @@ UPDATE queue_items SET
     due_at_kst = :due_at_kst, notes = :notes, not_before_ms = :not_before_ms,
     claimable = CASE WHEN concurrency_key IS NULL THEN CAST(:claimable AS BIGINT) ELSE 0 END,
     waits_for = CASE WHEN concurrency_key IS NOT NULL AND CAST(:claimable AS BIGINT) = 1 THEN 'limit' END,
-    lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
+    lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, node_id = NULL, line_ms = :now,
     fence = fence + 1, updated_at = :now_kst
 WHERE id = :id AND run_id IS NULL
 RETURNING *;
@@ -53,7 +55,7 @@ RETURNING *;
 
 -- name: item_end
 UPDATE queue_items SET
-    status = :status, lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
+    status = :status, lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, node_id = NULL,
     last_error = :last_error, updated_at = :now_kst,
     notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
 WHERE id = :id AND fence = :fence AND status = 'IN_PROGRESS' AND (:any_beat = 1 OR beat = :beat)
@@ -64,7 +66,7 @@ UPDATE queue_items SET
     status = 'PENDING', fence = fence + 1, attempt_count = attempt_count + :burn, not_before_ms = :not_before_ms,
     claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0 END,
     waits_for = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NOT NULL THEN 'limit' END,
-    owner_session = '-', started_at_kst = '-', started_ms = NULL,
+    owner_session = '-', started_at_kst = '-', started_ms = NULL, node_id = NULL, line_ms = :now,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, updated_at = :now_kst,
     last_error = CASE WHEN :last_error = '' THEN last_error ELSE :last_error END,
     notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
@@ -85,6 +87,7 @@ UPDATE queue_items SET
     started_at_kst = CASE WHEN :status = 'PENDING' THEN '-' ELSE started_at_kst END,
     started_ms = CASE WHEN :status = 'PENDING' THEN NULL ELSE started_ms END,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL, not_before_ms = NULL,
+    node_id = NULL, line_ms = :now,
     notes = CASE WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END, updated_at = :now_kst
 WHERE id = :id AND fence = :fence AND status = :seen_status
 RETURNING *;
@@ -94,7 +97,7 @@ UPDATE queue_items SET
     status = 'PENDING', attempt_count = attempt_count + 1, fence = fence + 1, not_before_ms = :not_before_ms,
     claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0 END,
     waits_for = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NOT NULL THEN 'limit' END,
-    owner_session = '-', started_at_kst = '-', started_ms = NULL,
+    owner_session = '-', started_at_kst = '-', started_ms = NULL, node_id = NULL, line_ms = :now,
     lease_owner = NULL, lease_expires_at = NULL, lease_until_ms = NULL,
     notes = CASE WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END, updated_at = :now_kst
 WHERE id = :id AND fence = :fence AND status = :seen_status AND beat = :beat
@@ -102,7 +105,7 @@ RETURNING *;
 
 -- name: item_defer
 UPDATE queue_items SET
-    not_before_ms = :not_before_ms,
+    not_before_ms = :not_before_ms, line_ms = :now,
     claimable = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NULL THEN 1 ELSE 0 END,
     waits_for = CASE WHEN CAST(:not_before_ms AS BIGINT) IS NULL AND concurrency_key IS NOT NULL THEN 'limit' END,
     notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END,
@@ -112,7 +115,7 @@ RETURNING *;
 
 -- name: item_rank
 UPDATE queue_items SET
-    priority = :priority, rank = :rank, updated_at = :now_kst,
+    priority = :priority, rank = :rank, line_ms = :now, updated_at = :now_kst,
     notes = CASE WHEN :note = '' THEN notes WHEN notes = '' THEN :note ELSE notes || ' | ' || :note END
 WHERE id = :id AND fence = :fence AND status = :seen_status AND priority = :seen_priority
 RETURNING *;
@@ -176,6 +179,46 @@ LIMIT :limit;
 -- name: concurrency_holders
 SELECT id, owner_session FROM queue_items
 WHERE concurrency_key = :key AND status = 'IN_PROGRESS' ORDER BY started_ms LIMIT 20;
+
+-- name: placement_any
+SELECT 1 FROM placement_limit LIMIT 1;
+
+-- name: placement_list
+SELECT key, most FROM placement_limit ORDER BY key;
+
+-- name: placement_insert
+INSERT INTO placement_limit (key, most) VALUES (:key, :most) ON CONFLICT (key) DO NOTHING;
+
+-- name: placement_update
+UPDATE placement_limit SET most = :most WHERE key = :key;
+
+-- name: placement_remove
+DELETE FROM placement_limit WHERE key = :key;
+
+-- name: placement_held_repository
+SELECT COUNT(*) AS items FROM queue_items WHERE repository = :name AND repository <> '' AND status = 'IN_PROGRESS';
+
+-- name: placement_held_agent
+SELECT COUNT(*) AS items FROM queue_items WHERE agent = :name AND agent <> '' AND status = 'IN_PROGRESS';
+
+-- name: placement_held_node
+SELECT COUNT(*) AS items FROM queue_items WHERE node_id = :name AND node_id IS NOT NULL AND status = 'IN_PROGRESS';
+
+-- name: placement_holders_repository
+SELECT id, owner_session FROM queue_items
+WHERE repository = :name AND repository <> '' AND status = 'IN_PROGRESS' ORDER BY started_ms LIMIT 20;
+
+-- name: placement_holders_agent
+SELECT id, owner_session FROM queue_items
+WHERE agent = :name AND agent <> '' AND status = 'IN_PROGRESS' ORDER BY started_ms LIMIT 20;
+
+-- name: placement_holders_node
+SELECT id, owner_session FROM queue_items
+WHERE node_id = :name AND node_id IS NOT NULL AND status = 'IN_PROGRESS' ORDER BY started_ms LIMIT 20;
+
+-- name: item_ageing
+-- Whether any item has waited so long that it counts as one priority higher.
+SELECT 1 FROM queue_items WHERE claimable = 1 AND rank > 1 AND line_ms <= :before LIMIT 1;
 
 -- name: pause_get
 SELECT paused_by, reason, since_ms, until_ms FROM queue_pause;

@@ -20,7 +20,7 @@ UPDATE run SET
 WHERE id = :id AND status = :seen;
 
 -- name: run_renew
-UPDATE run SET generation = generation + 1, reason = NULL, message = NULL, ended_ms = NULL, result = NULL
+UPDATE run SET generation = generation + 1, reason = NULL, message = NULL, ended_ms = NULL, result = NULL, rung = NULL
 WHERE id = :id RETURNING generation;
 
 -- name: run_ended_before
@@ -39,6 +39,19 @@ DELETE FROM run_step WHERE run_id = :id;
 
 -- name: run_result
 UPDATE run SET result = :result WHERE id = :id;
+
+-- name: run_rung
+UPDATE run SET rung = :rung WHERE id = :id;
+
+-- name: ci_put
+INSERT INTO run_ci (run_id, commit_id, succeeded, url, reported_ms, reported_by)
+VALUES (:run_id, :commit_id, :succeeded, :url, :reported_ms, :reported_by)
+ON CONFLICT (run_id, commit_id) DO UPDATE SET
+    succeeded = excluded.succeeded, url = excluded.url, reported_ms = excluded.reported_ms,
+    reported_by = excluded.reported_by;
+
+-- name: ci_list
+SELECT commit_id, succeeded, url, reported_ms, reported_by FROM run_ci WHERE run_id = :run_id ORDER BY reported_ms;
 
 -- name: step_list
 SELECT name, fence, started_ms, ended_ms, output FROM run_step
@@ -60,12 +73,6 @@ SELECT run_step.run_id, run_step.fence FROM run_step JOIN run ON run.id = run_st
 WHERE run.status IN ('pending', 'running')
 UNION
 SELECT run_id, fence FROM queue_items WHERE status = 'IN_PROGRESS' AND run_id IS NOT NULL;
-
--- name: step_stragglers
--- Agents that were never seen to end although their run has ended a while ago: their worker may be stopped.
-SELECT run_step.run_id, run_step.fence FROM run JOIN run_step ON run_step.run_id = run.id
-WHERE run.ended_ms IS NOT NULL AND run.archived_ms IS NULL AND run.ended_ms >= :since AND run.ended_ms < :before
-    AND run_step.generation = run.generation AND run_step.ended_ms IS NULL;
 
 -- name: log_add
 -- One writer at a time holds a run, and operators' lines are few: the next number is the highest and one.
@@ -99,15 +106,19 @@ SELECT * FROM run_pulse WHERE run_id = :run_id;
 -- A process that was seen under a lower fence never replaces what a later one says.
 INSERT INTO run_pulse (
     run_id, fence, node_id, host, pid, start_time, boot_id, started_ms, output_ms, output_bytes, session_id, turns,
-    input_tokens, output_tokens, cost_microusd, terminal, terminal_ms
+    input_tokens, output_tokens, cost_microusd, terminal, terminal_ms, heard_ms
 ) VALUES (
     :run_id, :fence, :node_id, :host, :pid, :start_time, :boot_id, :started_ms, :output_ms, :output_bytes, :session_id,
-    :turns, :input_tokens, :output_tokens, :cost_microusd, :terminal, :terminal_ms
+    :turns, :input_tokens, :output_tokens, :cost_microusd, :terminal, :terminal_ms, :now
 )
 ON CONFLICT (run_id) DO UPDATE SET
     fence = excluded.fence, node_id = excluded.node_id, host = excluded.host, pid = excluded.pid,
     start_time = excluded.start_time, boot_id = excluded.boot_id, started_ms = excluded.started_ms,
     output_ms = excluded.output_ms, output_bytes = excluded.output_bytes, session_id = excluded.session_id,
     turns = excluded.turns, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
-    cost_microusd = excluded.cost_microusd, terminal = excluded.terminal, terminal_ms = excluded.terminal_ms
+    cost_microusd = excluded.cost_microusd, terminal = excluded.terminal, terminal_ms = excluded.terminal_ms,
+    heard_ms = CASE
+        WHEN excluded.fence = run_pulse.fence AND excluded.output_bytes = run_pulse.output_bytes
+        THEN run_pulse.heard_ms ELSE excluded.heard_ms
+    END
 WHERE excluded.fence >= run_pulse.fence;

@@ -78,11 +78,12 @@ def finish(connection: sqlite3.Connection, now_ms: int) -> None:
         until = _seconds(row["lease_expires_at"]) if row["status"] == "IN_PROGRESS" and row["lease_owner"] else None
         later = not_before(row["notes"], now_ms) if row["status"] == "PENDING" else None
         connection.execute(
-            "UPDATE queue_items SET created_ms = ?, started_ms = ?, lease_until_ms = ?, lease_ms = ?,"
+            "UPDATE queue_items SET created_ms = ?, line_ms = ?, started_ms = ?, lease_until_ms = ?, lease_ms = ?,"
             " lease_owner = CASE WHEN ? THEN lease_owner END, lease_expires_at = ?,"
             " not_before_ms = ?, claimable = CASE WHEN ? THEN 0 ELSE claimable END WHERE rowid = ?",
             (
                 instant(row["created_at"]) or now_ms,
+                now_ms,
                 instant(row["started_at_kst"]),
                 None if until is None else until * 1000,
                 0 if until is None else _LEASE_MS,

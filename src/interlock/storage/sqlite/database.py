@@ -27,13 +27,23 @@ from interlock.storage.database import (
 )
 from interlock.storage.errors import DatabaseMissing, NotADatabase
 from interlock.storage.sqlite import adoption
+from interlock.storage.sqlite.marker import refuse_moving
 from interlock.storage.sqlite.reading import APPLICATION_ID, open_reading, patiently, schema, translate
 from interlock.storage.sqlite.wake import Doorbell, ring
+from interlock.storage.threads import Threads
 
 _DIALECT = "sqlite"
 
 _Known = tuple[bytes, Frontier]
 """The log's end as it is stored, and what that means."""
+
+
+def _usable(connection: sqlite3.Connection) -> bool:
+    """Say whether a connection is open, between two transactions, and of the file: not of a copy for an older one."""
+    try:
+        return not connection.in_transaction and bool(connection.execute("PRAGMA database_list").fetchone()[2])
+    except sqlite3.Error:
+        return False
 
 
 class SqliteDatabase:
@@ -52,6 +62,7 @@ class SqliteDatabase:
         self._adopts_as = adopts_as
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._kept = {role: Threads(_usable) for role in ("full", "light", "read", "watch")}
         self._lock = threading.Lock()
         self._upgraded = False
         self._columns: dict[str, Sequence[str]] = {}
@@ -67,7 +78,7 @@ class SqliteDatabase:
             patiently(partial(_make_ours, connection, self.path))
             self._upgrade(connection, origin)
         self._upgraded = True
-        self._local.full = connection
+        self._kept["full"].keep(connection)
         return fresh
 
     @contextmanager
@@ -78,7 +89,7 @@ class SqliteDatabase:
         """
         connection = self._connection("full")
         try:
-            _begin(connection)
+            _begin(connection, self.path)
             transaction = self._transaction(connection, actor)
             try:
                 if calming is False:
@@ -104,7 +115,7 @@ class SqliteDatabase:
         """Open a transaction for heartbeats and output lines: no fsync, so it may be lost in a power cut."""
         connection = self._connection("light")
         with self._translated():
-            _begin(connection)
+            _begin(connection, self.path)
             try:
                 yield self._transaction(connection, None)
                 connection.execute("COMMIT")
@@ -144,6 +155,8 @@ class SqliteDatabase:
             for connection in self._opened:
                 connection.close()
             self._opened.clear()
+        for kept in self._kept.values():
+            kept.forget()
         self._local = threading.local()
 
     def _transaction(self, connection: sqlite3.Connection, actor: Actor | None) -> Transaction:
@@ -155,17 +168,19 @@ class SqliteDatabase:
 
     def _connection(self, role: str) -> sqlite3.Connection:
         """Return this thread's connection for a role: full, light, read, watch."""
-        connection: sqlite3.Connection | None = getattr(self._local, role, None)
+        kept = self._kept[role]
+        connection = kept.mine() or kept.inherit()
         if connection is None:
             if not self.path.exists():
                 raise DatabaseMissing(f"there is no database at {self.path}")
             with self._translated():
                 opening = self._open_reader if role in {"read", "watch"} else partial(self._open_writer, role)
                 connection = patiently(opening)  # whoever closes it last holds it alone for a moment
-            setattr(self._local, role, connection)
+            kept.keep(connection)
         return connection
 
     def _open_writer(self, role: str) -> sqlite3.Connection:
+        refuse_moving(self.path)
         uri = f"{self.path.absolute().as_uri()}?mode=rw"
         connection = self._open(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False))
         if role == "light":
@@ -213,8 +228,9 @@ class SqliteDatabase:
         if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
             self._back_up(connection, version)
         self._bring_up(connection, origin)
-        if (reader := self._local.__dict__.pop("read", None)) is not None:
+        if (reader := self._kept["read"].mine()) is not None:
             reader.close()  # it read what was there before
+            self._kept["read"].drop()
 
     def _check_upgrade(self, connection: sqlite3.Connection, origin: str | None) -> None:
         version = schema(connection)
@@ -223,7 +239,7 @@ class SqliteDatabase:
             raise NotADatabase(f"{self.path} was not made by Interlock")
 
     def _bring_up(self, connection: sqlite3.Connection, origin: str | None) -> None:
-        _begin(connection)
+        _begin(connection, self.path)
         try:
             version = schema(connection)
             made = version == 0
@@ -293,12 +309,17 @@ def _statements(script: str) -> Iterator[str]:
             pending = ""
 
 
-def _begin(connection: sqlite3.Connection) -> None:
-    """Take the write lock."""
+def _begin(connection: sqlite3.Connection, path: Path) -> None:
+    """Take the write lock; raises `DatabaseMoving` where it is held for as long as that takes."""
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError:
-        patiently(partial(connection.execute, "BEGIN IMMEDIATE"))
+        patiently(partial(_begin_again, connection, path))
+
+
+def _begin_again(connection: sqlite3.Connection, path: Path) -> None:
+    refuse_moving(path)
+    connection.execute("BEGIN IMMEDIATE")
 
 
 def _begin_reading(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,10 @@ WHERE (rank, rowid) > (:after_rank, :after_seq) AND (rank, rowid) <= (:until_ran
     AND (:status IS NULL OR status = :status)
     AND (:priority IS NULL OR priority = :priority)
     AND (:owner IS NULL OR owner_session = :owner)
+    AND (:repository IS NULL OR repository = :repository)
+    AND (:agent IS NULL OR agent = :agent)
+    AND (:node_id IS NULL OR node_id = :node_id)
+    AND (:need IS NULL OR instr(' ' || needs || ' ', ' ' || :need || ' ') > 0)
     AND (:created_before IS NULL OR created_ms < :created_before)
     AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
         OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
@@ -22,6 +26,10 @@ WHERE (rank, rowid) > (:after_rank, :after_seq) AND (rank, rowid) <= (:until_ran
     AND status = :status AND status <> 'DONE'
     AND (:priority IS NULL OR priority = :priority)
     AND (:owner IS NULL OR owner_session = :owner)
+    AND (:repository IS NULL OR repository = :repository)
+    AND (:agent IS NULL OR agent = :agent)
+    AND (:node_id IS NULL OR node_id = :node_id)
+    AND (:need IS NULL OR instr(' ' || needs || ' ', ' ' || :need || ' ') > 0)
     AND (:created_before IS NULL OR created_ms < :created_before)
     AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
         OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
@@ -32,6 +40,10 @@ SELECT status, COUNT(*) AS items FROM queue_items
 WHERE (:status IS NULL OR status = :status)
     AND (:priority IS NULL OR priority = :priority)
     AND (:owner IS NULL OR owner_session = :owner)
+    AND (:repository IS NULL OR repository = :repository)
+    AND (:agent IS NULL OR agent = :agent)
+    AND (:node_id IS NULL OR node_id = :node_id)
+    AND (:need IS NULL OR instr(' ' || needs || ' ', ' ' || :need || ' ') > 0)
     AND (:created_before IS NULL OR created_ms < :created_before)
     AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
         OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
@@ -43,6 +55,10 @@ SELECT id, status, fence, run_id FROM queue_items
 WHERE (:status IS NULL OR status = :status)
     AND (:priority IS NULL OR priority = :priority)
     AND (:owner IS NULL OR owner_session = :owner)
+    AND (:repository IS NULL OR repository = :repository)
+    AND (:agent IS NULL OR agent = :agent)
+    AND (:node_id IS NULL OR node_id = :node_id)
+    AND (:need IS NULL OR instr(' ' || needs || ' ', ' ' || :need || ' ') > 0)
     AND (:created_before IS NULL OR created_ms < :created_before)
     AND (:text IS NULL OR id LIKE :pattern ESCAPE '\' OR task LIKE :pattern ESCAPE '\'
         OR success_criteria LIKE :pattern ESCAPE '\' OR notes LIKE :pattern ESCAPE '\')
@@ -60,18 +76,114 @@ SELECT 0 AS folded;
 
 -- name: item_claim
 -- The literal `claimable = 1` matches the partial index, which holds nothing else: a claim costs the same at any size.
+-- This one is for who has no labels, where there are no limits; a limit of 0, because as a condition it would be asked
+-- of every row again.
 UPDATE queue_items SET
-    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1,
+    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1, node_id = :node_id,
     owner_session = :owner_session, lease_owner = :owner_session, lease_ms = :lease_ms,
     lease_until_ms = :now + :lease_ms, lease_expires_at = (:now + :lease_ms) / 1000,
     started_ms = :now, started_at_kst = :now_kst, updated_at = :now_kst
 WHERE rowid = (
     SELECT rowid FROM queue_items
-    WHERE claimable = 1 AND executor = :executor
+    WHERE claimable = 1 AND executor = :executor AND needs = '' ORDER BY rank, rowid
+    LIMIT (
+        NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now)
+        AND NOT EXISTS (SELECT 1 FROM placement_limit)
+    )
+)
+RETURNING *;
+
+-- name: item_claim_able
+-- For who has labels: of each lane, that is of all items that need the same, the head; of those that it may take, the
+-- first. From one lane to the next goes one look into the index, however many items stand in it. CROSS JOIN, here and
+-- below: in this order and no other, whatever is known of the tables. The head's columns are asked for one by one, or a
+-- filter over all items is made for them (a Bloom filter, after ANALYZE).
+UPDATE queue_items SET
+    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1, node_id = :node_id,
+    owner_session = :owner_session, lease_owner = :owner_session, lease_ms = :lease_ms,
+    lease_until_ms = :now + :lease_ms, lease_expires_at = (:now + :lease_ms) / 1000,
+    started_ms = :now, started_at_kst = :now_kst, updated_at = :now_kst
+WHERE rowid = (
+    WITH RECURSIVE head (place) AS (
+        SELECT (
+            SELECT rowid FROM queue_items WHERE claimable = 1 AND executor = :executor ORDER BY needs, rank, rowid LIMIT 1
+        )
+        UNION ALL
+        SELECT (
+            SELECT rowid FROM queue_items
+            WHERE claimable = 1 AND executor = :executor AND needs > known.needs ORDER BY needs, rank, rowid LIMIT 1
+        ) FROM head CROSS JOIN queue_items AS known ON known.rowid = head.place
+    )
+    SELECT place FROM (
+        SELECT place, (SELECT needs FROM queue_items WHERE rowid = place) AS needs,
+            (SELECT rank FROM queue_items WHERE rowid = place) AS rank
+        FROM head WHERE place IS NOT NULL
+    )
+    WHERE (needs = '' OR NOT EXISTS (
+            SELECT 1 FROM json_each('["' || replace(needs, ' ', '","') || '"]') AS need
+            WHERE instr(' ' || :has || ' ', ' ' || need.value || ' ') = 0
+        ))
         AND NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now)
+        AND NOT EXISTS (SELECT 1 FROM placement_limit)
+    ORDER BY rank, place LIMIT 1
+)
+RETURNING *;
+
+-- name: lane_heads
+-- Where there are limits: the head of each lane of what needs the same and counts towards the same limits. Written as
+-- (needs, repository, agent) > (…), it would go through all that need the same.
+WITH RECURSIVE head (place) AS (
+    SELECT (
+        SELECT rowid FROM queue_items
+        WHERE claimable = 1 AND executor = :executor ORDER BY needs, repository, agent, rank, rowid
+        LIMIT (NOT EXISTS (SELECT 1 FROM queue_pause WHERE until_ms IS NULL OR until_ms > :now))
+    )
+    UNION ALL
+    SELECT COALESCE((
+        SELECT rowid FROM queue_items
+        WHERE claimable = 1 AND executor = :executor
+            AND needs = known.needs AND repository = known.repository AND agent > known.agent
+        ORDER BY agent, rank, rowid LIMIT 1
+    ), (
+        SELECT rowid FROM queue_items
+        WHERE claimable = 1 AND executor = :executor AND needs = known.needs AND repository > known.repository
+        ORDER BY repository, agent, rank, rowid LIMIT 1
+    ), (
+        SELECT rowid FROM queue_items
+        WHERE claimable = 1 AND executor = :executor AND needs > known.needs
+        ORDER BY needs, repository, agent, rank, rowid LIMIT 1
+    )) FROM head CROSS JOIN queue_items AS known ON known.rowid = head.place
+)
+SELECT first.needs, first.repository, first.agent, first.rank, first.rowid AS seq
+FROM head LEFT JOIN queue_items AS first ON first.rowid = head.place WHERE head.place IS NOT NULL
+ORDER BY first.rank, first.rowid;
+
+-- name: item_claim_in
+UPDATE queue_items SET
+    status = 'IN_PROGRESS', claimable = 0, fence = fence + 1, node_id = :node_id,
+    owner_session = :owner_session, lease_owner = :owner_session, lease_ms = :lease_ms,
+    lease_until_ms = :now + :lease_ms, lease_expires_at = (:now + :lease_ms) / 1000,
+    started_ms = :now, started_at_kst = :now_kst, updated_at = :now_kst
+WHERE rowid = (
+    SELECT rowid FROM queue_items
+    WHERE claimable = 1 AND executor = :executor AND needs = :needs AND repository = :repository AND agent = :agent
+        AND rank <= :rank
     ORDER BY rank, rowid LIMIT 1
 )
 RETURNING *;
+
+-- name: placement_lock
+SELECT most FROM placement_limit WHERE key = :key;
+
+-- name: placement_hush
+-- Nobody claims meanwhile: who writes here is alone.
+SELECT 1;
+
+-- name: item_age
+UPDATE queue_items SET rank = CASE WHEN rank > 2 THEN 2 ELSE rank - 1 END, line_ms = line_ms + :span
+WHERE rowid IN (
+    SELECT rowid FROM queue_items WHERE claimable = 1 AND rank > 1 AND line_ms <= :before ORDER BY line_ms LIMIT :limit
+);
 
 -- name: item_renew
 -- One statement for everything that a holder holds: a heartbeat is one write, however many items there are.
@@ -88,7 +200,7 @@ SELECT 1 FROM queue_items WHERE id = :id AND fence = :fence AND status = 'IN_PRO
 -- name: item_before
 -- How many go first; counted up to a bound, because "many" is answer enough.
 SELECT COUNT(*) AS items FROM (
-    SELECT 1 FROM queue_items WHERE claimable = 1 AND executor = :executor
+    SELECT 1 FROM queue_items WHERE claimable = 1 AND executor = :executor AND needs = :needs
         AND (rank < :rank OR (rank = :rank AND rowid < (SELECT rowid FROM queue_items WHERE id = :id))) LIMIT 1000
 ) AS first;
 
@@ -97,7 +209,7 @@ SELECT COUNT(*) AS items FROM (
 UPDATE queue_items SET
     claimable = CASE WHEN concurrency_key IS NULL THEN 1 ELSE 0 END,
     waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'limit' END,
-    not_before_ms = NULL
+    line_ms = not_before_ms, not_before_ms = NULL
 WHERE rowid IN (
     SELECT rowid FROM queue_items
     WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL

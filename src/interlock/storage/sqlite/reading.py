@@ -17,6 +17,7 @@ from interlock.storage.errors import (
     DatabaseDamaged,
     DatabaseFailed,
     DatabaseMissing,
+    DatabaseMoved,
     DatabaseReadOnly,
     NotADatabase,
     StorageFull,
@@ -108,6 +109,8 @@ class SqliteReading:
             found = os.stat(path)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             hint = "name one that is there, or make a workspace with `interlock init DIR`"
+            if os.path.exists(path + ".moved"):
+                hint = "it was moved to PostgreSQL; leave --db, ORCH_DB_PATH and ORCH_BASE_DIR out to work there"
             raise DatabaseMissing(f"there is no database {path}", hint=hint) from None
         except OSError as error:
             raise DatabaseReadOnly(f"{path} can not be opened: {error.strerror}") from None
@@ -220,4 +223,5 @@ _MEANINGS: tuple[tuple[str, type[Exception], str], ...] = (
     ("SQLITE_READONLY", DatabaseReadOnly, "is read-only"),
     ("SQLITE_CANTOPEN", DatabaseReadOnly, "can not be opened"),
     ("SQLITE_PERM", DatabaseReadOnly, "may not be opened"),
+    ("SQLITE_CONSTRAINT_TRIGGER", DatabaseMoved, "was left behind"),
 )

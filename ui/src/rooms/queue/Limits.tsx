@@ -43,7 +43,7 @@ function Change({ name, most }: { name: string; most: number }) {
   );
 }
 
-/** The concurrency keys: how many of each may be under way, how many are, and how many wait. */
+/** The limits: how many of each key, repository, agent or node may be under way, how many are, how many wait. */
 export function Limits({ me }: { me: Me }) {
   const limits = useLimits();
   if (limits.error) return <Failure of={limits.error} again={() => void limits.refetch()} />;
@@ -68,7 +68,7 @@ export function Limits({ me }: { me: Me }) {
             value={Math.min(each.held, each.most)}
           />
           <span>
-            {each.held} of {each.most} under way, {number(each.pending)} wait
+            {each.held} of {each.most} under way{each.pending === null ? "" : `, ${number(each.pending)} wait`}
           </span>
           {me.role === "actions" ? null : <Change key={each.most} name={each.key} most={each.most} />}
         </li>

