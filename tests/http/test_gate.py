@@ -117,6 +117,7 @@ def test_what_only_humans_may_is_refused_to_every_other_admin(served: Served) ->
         ("POST", revoke): (revoke.format(approved_id=served.approved()), None),
         ("PUT", "/ops/provider"): ("/ops/provider", {"active": "local_ollama"}),
         ("POST", "/ops/panic/release"): ("/ops/panic/release", {"reason": "calm again"}),
+        ("POST", "/ops/config"): ("/ops/config", {"body": "[queue]\nlease_seconds = 21\n"}),
     }
     erased = served.approved()
     for_humans["POST", "/ops/drafts/{draft_id}/erase"] = (f"/ops/drafts/{served.draft()}/erase", {"reason": "asked"})
@@ -137,6 +138,7 @@ def test_what_only_humans_may_is_refused_to_every_other_admin(served: Served) ->
     for (method, template), (path, body) in for_humans.items():
         if "release" not in template:
             expected = 409 if "loops" in template else 200  # there is nothing to acknowledge or unfreeze
+            expected = 201 if template == "/ops/config" else expected
             assert served.client().request(method, path, json=body).status_code == expected, path
 
 

@@ -15,7 +15,7 @@ from interlock.access.errors import Frozen
 from interlock.kernel.errors import InterlockError
 from interlock.kernel.events import Event
 from interlock.queue.events import ItemAdded, ItemReleased
-from interlock.queue.models import Executor, ItemKind, ItemStatus, NewItem
+from interlock.queue.models import Executor, ItemKind, ItemStatus, NewItem, Taker
 from interlock.storage.database import Database, Transaction, kst
 from interlock.storage.errors import DatabaseFailed
 from interlock.storage.evidence import StoredLog
@@ -227,7 +227,7 @@ def test_an_event_alone_is_a_transaction_also_where_the_clock_is_another(postgre
             transaction.emit(ItemReleased(subject="ORCH-1", fence=1))
         with database.write(ALICE, calming=True) as transaction:
             StoredItems(transaction).add(NEW)
-            item = StoredItems(transaction).claim(Executor.EXTERNAL, "w", 1)
+            item = StoredItems(transaction).claim(Taker(executor=Executor.EXTERNAL, owner_session="w", lease_ms=1))
         assert item is not None
         assert (item.started_ms, item.started_at_kst) == (86_400_000, "1970-01-02 09:00")
         assert [event["time"] for _, event in StoredLog(database).events(0, 9)] == ["1970-01-02T00:00:00.000Z"]
@@ -252,7 +252,7 @@ def test_a_claim_its_lease_and_its_event_have_one_instant(postgres: PostgresData
     with postgres.write(ALICE) as transaction:
         StoredItems(transaction).add(NEW)
     with postgres.write(ALICE) as transaction:
-        item = StoredItems(transaction).claim(Executor.EXTERNAL, "w", 20_000)
+        item = StoredItems(transaction).claim(Taker(executor=Executor.EXTERNAL, owner_session="w", lease_ms=20_000))
         transaction.emit(ItemReleased(subject="ORCH-1", fence=1))
         now = transaction.now()
     assert item is not None
