@@ -1,4 +1,8 @@
-"""Trivial runs from the first one's creation to the last one's end: each engine beside a bare loop of processes."""
+"""Trivial runs from the first one's creation to the last one's end: each engine beside bare loops of processes.
+
+One loop starts each process under a supervisor as an engine does, as many at the same time, and keeps nothing of it:
+the ratio says what our record costs. The other one is `subprocess.run`, one after another.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,15 @@ from pathlib import Path
 
 from tests.engines.temporal_server import TemporalServer
 
+from benchmarks.contained import contained_per_second
 from benchmarks.grounds import ALICE, Grounds, approved, compiled, workspace
 from benchmarks.table import Peer, Row
 from interlock.app import Interlock
 from interlock.approval.models import Work
 from interlock.runs.models import RunStatus
 
-_RUNS, _RUNS_QUICK = 50, 10
-_AT_ONCE = 2
+_RUNS, _RUNS_QUICK = 60, 12
+_AT_ONCE = 4
 _LOOK_SECONDS = 0.02
 _LONGEST_SECONDS = 180.0
 _COMMAND = ("true",)
@@ -28,23 +33,32 @@ _COMMAND = ("true",)
 def measure(grounds: Grounds) -> Iterator[Row]:
     """Carry the same runs out on the local engine over both databases, and as workflows over SQLite."""
     runs = _RUNS_QUICK if grounds.quick else _RUNS
+    contained = contained_per_second(grounds.new_folder("contained"), _COMMAND, runs, at_once=_AT_ONCE)
     bare = Peer(name="bare subprocess loop", value=_bare(runs), unit="runs/s")
+    yield Row(
+        name=f"contained processes, {_AT_ONCE} at a time",
+        value=contained,
+        unit="runs/s",
+        peer=bare,
+        ratio=contained / bare.value,
+    )
+    beside = Peer(name=f"contained processes, {_AT_ONCE} at a time", value=contained, unit="runs/s")
     for name, engine, url in (
         ("local, SQLite", (), ""),
         ("local, PostgreSQL", (), grounds.postgres("engines")),
     ):
-        yield _row(name, _timed(grounds, name, engine, url, runs), bare)
+        yield _row(name, _timed(grounds, name, engine, url, runs), beside)
     server = TemporalServer(grounds.new_folder("temporal-server"))
     server.start()
     try:
         engine = ("--engine", "temporal", "--temporal-address", server.address)
-        yield _row("Temporal, SQLite", _timed(grounds, "temporal", engine, "", runs), bare)
+        yield _row("Temporal, SQLite", _timed(grounds, "temporal", engine, "", runs), beside)
     finally:
         server.kill()
 
 
-def _row(name: str, rate: float, bare: Peer) -> Row:
-    return Row(name=f"create to done, {name}", value=rate, unit="runs/s", peer=bare, ratio=rate / bare.value)
+def _row(name: str, rate: float, beside: Peer) -> Row:
+    return Row(name=f"create to done, {name}", value=rate, unit="runs/s", peer=beside, ratio=rate / beside.value)
 
 
 def _bare(runs: int) -> float:
@@ -55,7 +69,7 @@ def _bare(runs: int) -> float:
 
 
 def _timed(grounds: Grounds, name: str, engine: tuple[str, ...], url: str, runs: int) -> float:
-    """Return how many runs a second one worker brings to their end, two at the same time."""
+    """Return how many runs a second one worker brings to their end, four at the same time."""
     folder = grounds.folder / f"engine-{name.replace(', ', '-').lower()}"
     house = workspace(folder, database_url=url)
     record = approved(house, Work(command=_COMMAND)).id

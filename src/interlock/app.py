@@ -1245,6 +1245,7 @@ class Interlock:
             attempt=transaction.attempt,
             thawed=transaction.thawed,
             options=self.settings.queue,
+            nodes_that_have=partial(_nodes_that_have, transaction),
         )
 
     def _runs(self, transaction: Transaction, correlation_id: str | None) -> RunDesk:
@@ -1342,6 +1343,15 @@ def open_database(layout: Layout, settings: Settings, *, now: Clock | None = Non
     from interlock.storage.sqlite.database import SqliteDatabase
 
     return SqliteDatabase(layout.database, now=now or system_clock, wake_folder=layout.wake)
+
+
+def _nodes_that_have(transaction: Transaction, needs: frozenset[str]) -> int:
+    """Count the nodes that are there and could take what needs this."""
+    from interlock.storage.fleet import StoredConfigs, StoredNodes
+
+    newest = StoredConfigs(transaction).newest()
+    there = [node for node in StoredNodes(transaction).list() if node.standing(newest) in {"active", "behind"}]
+    return sum(needs <= node.facts.has for node in there)
 
 
 @cache

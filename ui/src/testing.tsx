@@ -71,6 +71,8 @@ export const LIMITS: Limits = {
   output_bytes: 10485760,
   disk_bytes: 2147483648,
   patch_bytes: 16777216,
+  tokens: 0,
+  cost_microusd: 0,
 };
 
 export const DRAFT: DraftInFull = {
@@ -84,6 +86,7 @@ export const DRAFT: DraftInFull = {
   content: null,
   error: null,
   work: {
+    agent: "command",
     command: ["sh", "-c", "echo 'it works'"],
     repository: "/srv/code",
     base_ref: "main",
@@ -103,6 +106,7 @@ export const DRAFT: DraftInFull = {
     prompt: "salted-sha256:1",
     content: null,
     context: "salted-sha256:2",
+    agent: "command",
     command: ["sh", "-c", "echo 'it works'"],
     repository: "/srv/code",
     base_commit: "c0ffee",
@@ -117,6 +121,7 @@ export const DRAFT: DraftInFull = {
 
 export const DEFAULTS: Defaults = {
   work: {
+    agent: "command",
     command: null,
     repository: null,
     base_ref: null,

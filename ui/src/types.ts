@@ -10,6 +10,7 @@ export type EditDraft = Schemas["EditDraft"];
 export type WorkBody = Schemas["WorkBody"];
 export type Work = Schemas["WorkShown"];
 export type Limits = Schemas["LimitsShown"];
+export type Rung = NonNullable<Schemas["WorkShown"]["rung"]>;
 export type Defaults = Schemas["Defaults"];
 export type Run = Schemas["RunShown"];
 export type RunInFull = Schemas["RunInFull"];
@@ -59,6 +60,9 @@ export type AlertDelivery = Schemas["DeliveryShown"];
 export type Silence = Schemas["SilenceShown"];
 export type Sink = Schemas["SinkShown"];
 export type Sinks = Schemas["SinksShown"];
+export type Truth = Schemas["TruthShown"];
+export type FleetNode = Schemas["NodeShown"];
+export type Leader = Schemas["LeaderShown"];
 
 export type LogEntry = Schemas["EventShown"];
 export type LogEntryInFull = Schemas["EntryWhole"];

@@ -7,8 +7,8 @@ import shlex
 
 from interlock.kernel.errors import Invalid
 
-LABEL = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,62}(=[A-Za-z0-9][A-Za-z0-9._/-]{0,62})?")
-"""What a node has, and what work asks of it: `gpu`, `region=eu`, `agent:codex`."""
+LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}(=[A-Za-z0-9][A-Za-z0-9._/-]{0,62})?")
+"""What a node has, and what work asks of it: `gpu`, `region=eu`, `agent=codex`."""
 _SPAN = re.compile(r"(\d{1,9})([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from interlock.access.errors import Frozen
 from interlock.access.models import Actor, PrincipalKind
-from interlock.approval.models import Approved, Rung
+from interlock.approval.models import Approved, Rung, Work
 from interlock.approval.service import startable, verify_frozen
 from interlock.evidence.content import Sealed
 from interlock.kernel.canonical import JsonObject, check, digest
@@ -405,6 +405,17 @@ class Runs:
             return desk.queue.rescue(seen, reason=reason)
 
 
+def _needs(work: Work) -> tuple[str, ...]:
+    """Return what a node must have: what was asked for, and the agent's program where it is found by its name alone."""
+    if work.agent == "command" or work.command is None:
+        return work.needs
+    from interlock.runs.agents import AGENTS  # noqa: PLC0415 - only where an adapter is named
+
+    found = AGENTS.get(work.agent)
+    by_name = found is not None and work.command[0] == found.executable
+    return tuple(sorted({*work.needs, f"agent={work.agent}"})) if by_name else work.needs
+
+
 def _item(run_id: str, approved: Approved, priority: str, max_attempts: int) -> NewItem:
     return NewItem(
         kind=ItemKind.RUN,
@@ -415,7 +426,7 @@ def _item(run_id: str, approved: Approved, priority: str, max_attempts: int) -> 
         success_criteria="the approved checks pass",
         run_id=run_id,
         max_attempts=max_attempts,
-        needs=approved.work.needs,
+        needs=_needs(approved.work),
         repository=approved.work.repository,
         agent=approved.work.agent,
     )

@@ -119,6 +119,7 @@ class Execution:
             lambda pulse: self._runs.put_pulse(self.claim, pulse),
             fence=self.claim.item.fence,
             host=socket.gethostname(),
+            node_id=self.claim.item.node_id,
         )
 
     def carry_out(self) -> None:

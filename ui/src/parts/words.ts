@@ -29,8 +29,16 @@ export function bound(value: unknown, unit: string): string {
       [60, "min"],
     ],
   };
+  if (unit === "microusd") return dollars(value);
+  if (unit === "tokens") return counted(value, "token");
   const fits = sizes[unit]?.find(([size]) => value >= size && value % size === 0);
   return fits ? `${value / fits[0]} ${fits[1]}` : `${value} ${unit}`;
+}
+
+/** Write millionths of a US dollar: `2.50 USD`; as many places as it takes to be exact. */
+export function dollars(microusd: number): string {
+  const places = [2, 4, 6].find((count) => microusd % 10 ** (6 - count) === 0) ?? 6;
+  return `${(microusd / 1_000_000).toFixed(places)} USD`;
 }
 
 export function shortDigest(digest: string): string {

@@ -1,7 +1,7 @@
 import { screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
-import { ALICE, network, problem, ROBOT, shown } from "../../testing";
+import { ALICE, LIMITS, network, problem, ROBOT, shown } from "../../testing";
 import type { Approved } from "../../types";
 import ApprovedView from "./ApprovedView";
 
@@ -18,13 +18,14 @@ const RECORD: Approved = {
     prompt: "",
     content: null,
     context: "",
+    agent: "command",
     command: ["sh", "-c", "echo 'it works'"],
     repository: "/srv/code",
     base_commit: null,
     checks: [],
     environment: [],
     network: false,
-    limits: { wall_clock_seconds: 9, check_seconds: 9, output_bytes: 9, disk_bytes: 9, patch_bytes: 9 },
+    limits: { ...LIMITS, wall_clock_seconds: 9 },
   },
   approved_at: "2026-01-01T00:00:00.000Z",
   approved_by: "human:alice",

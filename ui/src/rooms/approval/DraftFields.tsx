@@ -2,7 +2,7 @@ import { type ReactNode, useId } from "react";
 import { pieces } from "../../parts/hidden";
 import { plain, shellWords } from "../../parts/words";
 import type { Defaults } from "../../types";
-import { type Errors, type Fields, LIMIT_NAMES, readContext } from "./form";
+import { AGENTS, ANY_COMMAND, type Errors, type Fields, LIMIT_NAMES, RUNGS, readContext } from "./form";
 import { CommandBlock } from "./Plain";
 import { readCommand } from "./shell";
 
@@ -54,12 +54,17 @@ function CommandRead({ text }: { text: string }) {
   );
 }
 
+const LIMIT_HINTS: Readonly<Record<string, string>> = {
+  tokens: "As the agent says; 0: no limit.",
+  cost_microusd: "Millionths of a US dollar; 0: no limit.",
+};
+
 function LimitFields({ fields, errors, defaults, onChange }: Props) {
   return (
     <fieldset className="review-limits">
       <legend>Limits</legend>
       {LIMIT_NAMES.map((name) => (
-        <Field key={name} label={plain(name)} error={errors[name]}>
+        <Field key={name} label={plain(name)} hint={LIMIT_HINTS[name]} error={errors[name]}>
           {(given) => (
             <input
               {...given}
@@ -75,10 +80,46 @@ function LimitFields({ fields, errors, defaults, onChange }: Props) {
   );
 }
 
+const AGENT_WORDS: Readonly<Record<string, string>> = { [ANY_COMMAND]: "any command, or the workspace's own agent" };
+const RUNG_WORDS: Readonly<Record<string, string>> = {
+  "": "what the workspace asks for",
+  self_reported: "self_reported: somebody says so",
+  exit_code: "exit_code: its process ended with 0",
+  checked: "checked: its checks passed on exactly the result",
+  ci: "ci: CI says so of exactly the result",
+};
+
+interface ChoiceProps {
+  label: string;
+  hint: string;
+  error: string | undefined;
+  among: readonly string[];
+  words: Readonly<Record<string, string>>;
+  value: string;
+  onChoose: (value: string) => void;
+}
+
+/** One of several words; one that this page does not know stays what it is. */
+function Choice({ label, hint, error, among, words, value, onChoose }: ChoiceProps) {
+  return (
+    <Field label={label} hint={hint} error={error}>
+      {(given) => (
+        <select {...given} value={value} onChange={(event) => onChoose(event.target.value)}>
+          {[...among, ...(among.includes(value) ? [] : [value])].map((each) => (
+            <option key={each} value={each}>
+              {words[each] ?? each}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+}
+
 /** The fields of a draft, for writing one and for changing one. */
 export function DraftFields(props: Props) {
   const { fields, errors, defaults, only, onChange } = props;
-  type Texts = Exclude<keyof Fields, "network" | "limits">;
+  type Texts = Exclude<keyof Fields, "network" | "limits" | "agent" | "rung">;
   const text = (name: Texts, label: string, rows: number, hint?: ReactNode, placeholder?: string | null) => (
     <Field
       label={label}
@@ -122,6 +163,19 @@ export function DraftFields(props: Props) {
             {text("repository", "Repository", 1, "An absolute path on the server, or an address.", work?.repository)}
             {text("base", "Commit to start from", 1, aboutBase, work?.base_ref ?? "HEAD")}
           </div>
+          <div className="review-pair">
+            <Choice
+              label="Agent"
+              hint="Its command is written from this draft, or it reads what the command below prints."
+              error={errors.agent}
+              among={AGENTS}
+              words={AGENT_WORDS}
+              value={fields.agent}
+              onChoose={(agent) => onChange({ ...fields, agent })}
+            />
+            {text("model", "Model", 1, "Where the agent's own default is not meant.", work?.model)}
+          </div>
+          {text("tools", "Tools", 2, "One a line: what the agent may use without asking.", work?.tools?.join("\n"))}
           {text(
             "command",
             "Agent command",
@@ -131,6 +185,18 @@ export function DraftFields(props: Props) {
           )}
           {text("checks", "Checks", 2, "One command a line; each must succeed on the result.", defaultChecks)}
           {text("environment", "Environment", 1, "Names of variables to hand through.", work?.environment.join(" "))}
+          <div className="review-pair">
+            {text("needs", "Needs", 1, "NAME or NAME=VALUE that a node must have to take it.", work?.needs?.join(" "))}
+            <Choice
+              label="Done when"
+              hint="The least evidence that is accepted."
+              error={errors.rung}
+              among={["", ...RUNGS]}
+              words={RUNG_WORDS}
+              value={fields.rung}
+              onChoose={(chosen) => onChange({ ...fields, rung: RUNGS.find((each) => each === chosen) ?? "" })}
+            />
+          </div>
           <label className="tick">
             <input
               type="checkbox"

@@ -9,7 +9,7 @@ import { useDefaults, useEditDraft } from "../../useOpsService";
 import { BothSides } from "./BothSides";
 import { changesOf, editOf } from "./changes";
 import { DraftFields } from "./DraftFields";
-import { EMPTY, errorsIn, type Fields, fieldsOf, LIMIT_NAMES, optionsOf, problemsOf } from "./form";
+import { ANY_COMMAND, EMPTY, errorsIn, type Fields, fieldsOf, LIMIT_NAMES, optionsOf, problemsOf } from "./form";
 
 interface Props {
   draft: DraftInFull;
@@ -27,12 +27,15 @@ function commandOf(draft: DraftInFull, before: Fields, after: Fields, reason: st
     LIMIT_NAMES.map((name) => [name, after.limits[name] === before.limits[name] ? "" : after.limits[name]]),
   );
   const changed = Object.fromEntries(Object.entries(after).filter(([name]) => names.includes(name)));
-  const options = optionsOf({ ...EMPTY, ...changed, limits: { ...EMPTY.limits, ...limits } });
+  const led = names.includes("agent") || (names.includes("command") && !after.command.trim()); // one frees the other
+  const whole = led ? { agent: after.agent, command: after.command } : {};
+  const options = optionsOf({ ...EMPTY, ...changed, ...whole, limits: { ...EMPTY.limits, ...limits } });
   const said = names.includes("prompt") ? options : options.slice(2);
+  const any = led && after.agent === ANY_COMMAND ? ["--agent", ANY_COMMAND] : [];
   const network = names.includes("network") && after.network ? ["--network"] : [];
   const why = reason ? ["--reason", reason] : [];
   const seen = ["--version", `${draft.version}`];
-  return shellWords(["interlock", "draft", "edit", draft.id, ...seen, ...said, ...network, ...why]);
+  return shellWords(["interlock", "draft", "edit", draft.id, ...seen, ...said, ...any, ...network, ...why]);
 }
 
 /** Change a draft: what will change is shown before it is, and a version that nobody looked at is not overwritten. */
