@@ -1,4 +1,4 @@
-"""What docs/OPERATIONS.md tells to type works as it stands there, in this order, in bash; the server ends before the move."""
+"""What docs/OPERATIONS.md tells to type works as it stands there, in this order; the server ends before the move."""
 
 from __future__ import annotations
 
