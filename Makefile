@@ -63,6 +63,10 @@ tests/mcp/node_modules/.ready: $(READY) tests/mcp/package.json tests/mcp/package
 bench: $(READY) ## Measure, side by side with the limit or a peer, and print one table (about six minutes)
 	@$(BIN)/python -m benchmarks
 
+.PHONY: chaos
+chaos: $(READY) ## Let a fleet of three nodes work while everything fails that can: 1,000 runs, some minutes (SEED=N repeats one)
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
+
 .PHONY: setup
 setup: $(READY) ## Make .venv and install from the lock
 

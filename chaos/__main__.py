@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 from chaos.faults import Storm, plan
 from chaos.fleet import Fleet, fleet, until
@@ -34,7 +33,7 @@ class Outcome:
 
 def storm(place: Path, *, seed: int, seconds: float, runs: int, say: Callable[[str], None] = print) -> Outcome:
     """Let a fleet carry out runs while faults happen; returns what does not hold afterwards."""
-    faults = plan(Random(seed), seconds)
+    faults = plan(seed, seconds)
     began = time.monotonic()
     with fleet(place) as made:
         wanted = made.runs(runs)

@@ -31,8 +31,9 @@ class Fault:
         return f"{self.at:6.1f} s  {self.kind} on {'abc'[self.node]} for {self.seconds:.1f} s"
 
 
-def plan(random: Random, seconds: float) -> list[Fault]:
+def plan(seed: int, seconds: float) -> list[Fault]:
     """Return the faults that a seed means, a second or two apart; so several last at the same time."""
+    random = Random(seed)
     found: list[Fault] = []
     at = 1.0
     while at < seconds:
