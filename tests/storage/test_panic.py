@@ -449,7 +449,7 @@ READING: Mapping[type, set[str]] = {
         *("get", "in_full", "list", "steps", "log", "search", "patch", "ended_before"),
         *("check_startable", "frozen", "places", "pulse"),
     },
-    Queue: {"get", "list", "counts", "due", "history", "explain", "lost", "paused", "together"},
+    Queue: {"get", "list", "counts", "due", "waiting", "history", "explain", "lost", "paused", "together"},
     MarkdownQueue: {"warnings", "rows", "row"},
     Access: {"list", "get", "identify", "known", "session", "panic"},
     Windows: {"differences", "exported", "held_still"},

@@ -19,7 +19,7 @@ from interlock.fleet.errors import NodeBehind, NodeNotTaking, NodeUnknown, NotLe
 from interlock.fleet.models import NodeState
 from interlock.fleet.presence import Presence
 from interlock.kernel.errors import InterlockError, Unreachable
-from interlock.queue.models import Item, WorkerProcess
+from interlock.queue.models import Executor, Item, WorkerProcess
 from interlock.queue.service import Queue
 from interlock.runs.agents.sessions import places_in_use
 from interlock.runs.containment.line import lease_clock
@@ -255,7 +255,12 @@ class Worker:
             self._start(claim, until)
 
     def _take(self) -> Claim | None:
+        """Claim something; many are woken for one item, and who only looks holds nobody up."""
         presence = self.links.presence
+        with self.links.look() as queue:
+            waiting = queue.waiting(Executor.INTERLOCK) or queue.due()
+        if not waiting and (presence is None or not presence.waits_for()):
+            return None
         if presence is None:
             return self.runs.claim(self.bench.actor, self.me, self._refused)
         if waits_for := presence.waits_for():

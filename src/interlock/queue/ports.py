@@ -9,6 +9,7 @@ from interlock.kernel.errors import InterlockError
 from interlock.queue.models import (
     LAST,
     Concurrency,
+    Executor,
     Filter,
     HandRow,
     Held,
@@ -62,6 +63,10 @@ class ItemStore(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """Count items by status, without looking at them."""
+        ...
+
+    def waiting(self, executor: Executor) -> bool:
+        """Say whether anything is claimable; only reads."""
         ...
 
     def claim(self, taker: Taker) -> Item | None:

@@ -346,6 +346,10 @@ class Queue:
         ]
         return [*expired, *((item, "stale") for item in self.store.unleased(now - minutes * _MINUTE_MS))]
 
+    def waiting(self, executor: Executor) -> bool:
+        """Say whether a claim could find anything; only reads, so that many who are woken for one item cost little."""
+        return self.store.waiting(executor)
+
     def due(self) -> bool:
         """Say whether `promote` would find anything; only reads."""
         now, span = self.now(), self.options.ageing_seconds * 1000

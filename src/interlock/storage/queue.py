@@ -180,6 +180,10 @@ class StoredItems:
         """Count items by status, without looking at them."""
         return {row["status"]: row["items"] for row in self.transaction.all("item_counts")}
 
+    def waiting(self, executor: Executor) -> bool:
+        """Say whether anything is claimable; only reads."""
+        return self.transaction.one("item_waiting", executor=executor.value) is not None
+
     def claim(self, taker: Taker) -> Item | None:
         """Lease the first claimable item that it may take and that no limit forbids, unless the queue is paused."""
         row = (

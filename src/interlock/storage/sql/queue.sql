@@ -141,6 +141,9 @@ WHERE status = 'IN_PROGRESS' AND lease_owner IS NULL AND COALESCE(started_ms, 0)
 -- name: item_stale_count
 SELECT COUNT(*) AS items FROM queue_items WHERE status = 'IN_PROGRESS' AND started_ms <= :started_before;
 
+-- name: item_waiting
+SELECT 1 FROM queue_items WHERE claimable = 1 AND executor = :executor LIMIT 1;
+
 -- name: item_due
 SELECT 1 FROM queue_items
 WHERE not_before_ms IS NOT NULL AND not_before_ms <= :now AND status = 'PENDING' AND waits_for IS NULL LIMIT 1;
