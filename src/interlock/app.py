@@ -895,6 +895,7 @@ class Interlock:
             sight=Machine(worktrees=self.layout.worktrees, mirrors=self.layout.mirrors),
             options=self.settings.truth,
             grace_seconds=options.grace_seconds,
+            node_id=lambda: self.presence.node_id,
             probe=lambda point: probe(f"reconcile.{point}"),
         )
         worker = Worker(

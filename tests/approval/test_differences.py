@@ -71,9 +71,9 @@ def test_what_is_the_same_far_away_is_only_counted() -> None:
     ],
 )
 def test_no_pair_of_texts_takes_long(old: str, new: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert compare(old, new)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_draft_is_compared_with_its_version_before(house: Interlock) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import pytest
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.founding import create_workspace
-from interlock.storage.postgres.database import PostgresDatabase
 from tests.cli.door import KEEP, Door, copy_of
 from tests.cli.lived import Lived, live
 from tests.cli.stores import Ops, QueueDoor, Quick, Store
-from tests.conftest import ORIGIN
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +73,7 @@ def database_store(request: pytest.FixtureRequest, workspace: Path) -> Store:
 def _store(request: pytest.FixtureRequest, workspace: Path) -> Store:
     if request.param != "postgres":
         return Store(request.param, workspace)
-    url = request.getfixturevalue("postgres_url")
-    with closing(PostgresDatabase(url)) as database:
-        database.create(ORIGIN)
-    return Store("postgres", workspace, url)
+    return Store("postgres", workspace, request.getfixturevalue("ready_postgres_url"))
 
 
 @pytest.fixture

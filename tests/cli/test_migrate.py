@@ -72,6 +72,7 @@ def head_of(ask: Door, tmp_path: Path) -> Path:
 # --- everything goes on -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("fleet-moved")
 def test_everything_is_as_before_and_goes_on(old: Door, lived: Lived, postgres_url: str, tmp_path: Path) -> None:
     saved = head_of(old, tmp_path)
     before, size = state(old), len(kinds(old.root))
@@ -286,6 +287,7 @@ def killed_at(root: Path, url: str, step: str, sign: Path) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.proves("fleet-moved")
 def test_killed_at_any_step_the_workspace_works_and_the_next_move_ends_it(
     lived: Lived, capsys: pytest.CaptureFixture[str], postgres_url: str, tmp_path: Path, step: str
 ) -> None:

@@ -1,4 +1,7 @@
-"""Every line of the seed's command page, by the documented command, in a fresh workspace, on each store."""
+"""Every line of the seed's command page: its examples by the documented command, what follows mostly in this process.
+
+All in fresh workspaces, on each store.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.door import Door, call, said
-from tests.cli.stores import LINK, LOG, QUEUE, Ops, Store, document, one_line, row, whole
+from tests.cli.stores import LINK, LOG, QUEUE, Ops, Quick, Store, document, one_line, row, whole
 from tests.cli.test_refusals import sentence
 
 PYTHONS = [sys.executable, *(each for each in ["/usr/bin/python3"] if shutil.which(each))]
@@ -103,7 +106,7 @@ def test_the_defaults_are_the_workspace_s_from_any_folder(workspace: Path, tmp_p
 
 
 @pytest.mark.proves("queue-status")
-def test_status_counts_all_five_and_shows_the_first_that_are_under_way(ops: Ops, store: Store) -> None:
+def test_status_counts_all_five_and_shows_the_first_that_are_under_way(quick: Quick, store: Store) -> None:
     store.fill(
         row("ORCH-001", "PENDING"),
         row("ORCH-002", "IN_PROGRESS", "P2", owner_session="세션 하나", started_at_kst="2026-11-20 09:00"),
@@ -114,7 +117,7 @@ def test_status_counts_all_five_and_shows_the_first_that_are_under_way(ops: Ops,
         row("ORCH-007", "IN_PROGRESS", "P0", owner_session="w2", started_at_kst="2026-11-20 10:00"),
     )
     before = whole(store.root)
-    assert ops(*store.options, "status").out == (
+    assert quick(*store.options, "status").out == (
         "summary PENDING=1 IN_PROGRESS=2 BLOCKED=1 FAILED=1 DONE=2\n"
         "top_in_progress:\n"
         "- ORCH-007 (P0) owner=w2 started=2026-11-20 10:00\n"
@@ -124,16 +127,16 @@ def test_status_counts_all_five_and_shows_the_first_that_are_under_way(ops: Ops,
 
 
 @pytest.mark.proves("queue-status")
-def test_status_of_an_empty_queue_is_five_zeros(ops: Ops, store: Store) -> None:
-    answered = ops(*store.options, "status")
+def test_status_of_an_empty_queue_is_five_zeros(quick: Quick, store: Store) -> None:
+    answered = quick(*store.options, "status")
     assert (answered.code, answered.err) == (0, "")
     assert answered.out == "summary PENDING=0 IN_PROGRESS=0 BLOCKED=0 FAILED=0 DONE=0\ntop_in_progress: none\n"
 
 
-def test_status_shows_five_and_the_urgent_ones_first_whatever_stands_first(ops: Ops, store: Store) -> None:
+def test_status_shows_five_and_the_urgent_ones_first_whatever_stands_first(quick: Quick, store: Store) -> None:
     """The tool before this one cut a P0 off behind five P2 rows of a Markdown queue."""
     store.fill(*(row(f"ORCH-00{n}", "IN_PROGRESS", "P2") for n in range(1, 7)), row("ORCH-007", "IN_PROGRESS", "P0"))
-    lines = ops(*store.options, "status").out.splitlines()
+    lines = quick(*store.options, "status").out.splitlines()
     assert lines[0] == "summary PENDING=0 IN_PROGRESS=7 BLOCKED=0 FAILED=0 DONE=0"
     assert [line.split()[1] for line in lines[2:]] == ["ORCH-007", "ORCH-001", "ORCH-002", "ORCH-003", "ORCH-004"]
 
@@ -150,7 +153,7 @@ def test_a_variable_says_how_many_status_shows(ops: Ops, store: Store, top: str,
 
 
 @pytest.mark.proves("queue-workers")
-def test_workers_groups_what_is_under_way_by_its_owner(ops: Ops, store: Store) -> None:
+def test_workers_groups_what_is_under_way_by_its_owner(quick: Quick, store: Store) -> None:
     store.fill(
         row("ORCH-001", "IN_PROGRESS", "P2", owner_session="beta", started_at_kst="2026-11-20 09:00"),
         row("ORCH-002", "IN_PROGRESS", "P0", owner_session="beta", started_at_kst="2026-11-20 11:00"),
@@ -161,7 +164,7 @@ def test_workers_groups_what_is_under_way_by_its_owner(ops: Ops, store: Store) -
         row("ORCH-007", "DONE", "P1", owner_session="gone"),
     )
     before = whole(store.root)
-    assert ops(*store.options, "workers").out == (
+    assert quick(*store.options, "workers").out == (
         "workers_active=3 in_progress=5\n"
         "- - tasks=2 p0=0 p1=2 p2=0 ids=ORCH-004,ORCH-005 oldest_start=2026-11-20 08:00\n"
         "- Alpha tasks=1 p0=0 p1=1 p2=0 ids=ORCH-003 oldest_start=-\n"
@@ -171,9 +174,9 @@ def test_workers_groups_what_is_under_way_by_its_owner(ops: Ops, store: Store) -
 
 
 @pytest.mark.proves("queue-workers")
-def test_workers_says_so_when_nobody_works(ops: Ops, store: Store) -> None:
+def test_workers_says_so_when_nobody_works(quick: Quick, store: Store) -> None:
     store.fill(row("ORCH-001"))
-    assert ops(*store.options, "workers").out == "workers: none\n"
+    assert quick(*store.options, "workers").out == "workers: none\n"
 
 
 # --- consistency-check ------------------------------------------------------------------------------------------------
@@ -230,7 +233,7 @@ def test_details_of_drift_are_bounded_and_the_counts_are_not(ops: Ops) -> None:
     assert [kinds.count(kind) for kind in ("missing_in_db", "missing_in_md", "mismatch")] == [20, 20, 30]
 
 
-def test_each_side_of_the_comparison_can_be_named(ops: Ops, database_store: Store, tmp_path: Path) -> None:
+def test_each_side_of_the_comparison_can_be_named(quick: Quick, database_store: Store, tmp_path: Path) -> None:
     (tmp_path / "other.md").write_bytes(document([row("ORCH-009", "DONE")]))
     database_store.fill(row("ORCH-009", "DONE"))
     target = database_store.url or LINK
@@ -239,7 +242,7 @@ def test_each_side_of_the_comparison_can_be_named(ops: Ops, database_store: Stor
         ("--queue", str(tmp_path / "other.md"), "--db", target, "consistency-check"),
         ("--queue", "/nowhere", "consistency-check", "--db-path", target, "--queue-path", str(tmp_path / "other.md")),
     ):
-        answered = ops(*words)
+        answered = quick(*words)
         assert (answered.code, answered.out, answered.err) == (0, "consistency ok total=1\n", ""), words
 
 
@@ -318,7 +321,7 @@ def test_without_the_flag_an_alert_is_only_said(ops: Ops) -> None:
     assert (answered.code, answered.out.splitlines()[1]) == (0, "alert failure_rate=1.0000 exceeds 0.2000")
 
 
-def test_stale_is_what_was_started_so_long_ago_and_nothing_else(ops: Ops, database_store: Store) -> None:
+def test_stale_is_what_was_started_so_long_ago_and_nothing_else(quick: Quick, database_store: Store) -> None:
     database_store.fill(
         row("ORCH-001", "IN_PROGRESS", started_at_kst="2026-01-01 10:00"),
         row("ORCH-002", "IN_PROGRESS", started_at_kst="-"),
@@ -327,8 +330,8 @@ def test_stale_is_what_was_started_so_long_ago_and_nothing_else(ops: Ops, databa
         row("ORCH-005", "DONE", started_at_kst="2026-01-01 10:00"),
     )
     words = ("kpi", "--db-path", database_store.url or LINK)
-    assert " stale_in_progress=1\n" in ops(*words).out
-    assert " stale_in_progress=0\n" in ops(*words, "--stale-minutes", "99999999").out
+    assert " stale_in_progress=1\n" in quick(*words).out
+    assert " stale_in_progress=0\n" in quick(*words, "--stale-minutes", "99999999").out
 
 
 def test_the_log_can_be_named_and_a_missing_one_has_nothing_to_tell(ops: Ops, tmp_path: Path) -> None:
@@ -347,16 +350,16 @@ def test_a_log_that_is_no_file_is_refused_at_once(ops: Ops, tmp_path: Path, name
     one_line(ops("kpi", "--log-path", str(tmp_path / name), seconds=10), 1, str(tmp_path / name))
 
 
-def test_work_in_the_database_counts_with_the_time_it_took(ops: Ops, ask: Door) -> None:
+def test_work_in_the_database_counts_with_the_time_it_took(quick: Quick, ask: Door) -> None:
     for number in range(3):
         ask("queue", "add", "--task", f"t{number}", "--success-criteria", "s")
         taken = ask.json("queue", "claim", "--owner-session", "w")["id"]
         ask.json("queue", "fail" if number else "complete", taken, "--owner-session", "w")
-    answered = ops("kpi")
+    answered = quick("kpi")
     assert answered.out.startswith("kpi success_rate=33.33% latency_p95_ms=")
     assert "None" not in answered.out
     ask("queue", "retry", "ORCH-002")
-    assert " retry_count=1 " in ops("kpi").out
+    assert " retry_count=1 " in quick("kpi").out
 
 
 # --- cancel -----------------------------------------------------------------------------------------------------------
@@ -364,25 +367,27 @@ def test_work_in_the_database_counts_with_the_time_it_took(ops: Ops, ask: Door) 
 
 @pytest.mark.proves("queue-cancel")
 @pytest.mark.parametrize("status", ["PENDING", "IN_PROGRESS", "BLOCKED"])
-def test_cancel_blocks_what_is_active_and_keeps_its_notes(ops: Ops, store: Store, status: str) -> None:
+def test_cancel_blocks_what_is_active_and_keeps_its_notes(quick: Quick, store: Store, status: str) -> None:
     store.fill(row("ORCH-013", status, notes="먼저"), row("ORCH-014", status))
     for item in ("ORCH-013", "ORCH-014"):
-        answered = ops(*store.options, "cancel", "--id", item)
+        answered = quick(*store.options, "cancel", "--id", item)
         assert (answered.code, answered.out, answered.err) == (0, f"{item} -> BLOCKED\n", "")
     rows, joint = store.rows(), " | " if store.in_database else " / "
     assert [rows[item]["status"] for item in ("ORCH-013", "ORCH-014")] == ["BLOCKED", "BLOCKED"]
     assert rows["ORCH-013"]["notes"] == f"먼저{joint}cancelled_by_operator"
     assert rows["ORCH-014"]["notes"] == "cancelled_by_operator"
-    ops(*store.options, "cancel", "--id", "ORCH-014")
+    quick(*store.options, "cancel", "--id", "ORCH-014")
     assert store.rows()["ORCH-014"]["notes"] == f"cancelled_by_operator{joint}cancelled_by_operator"
 
 
 @pytest.mark.proves("queue-cancel-terminal")
 @pytest.mark.parametrize("status", ["DONE", "FAILED"])
-def test_cancel_rejects_what_has_ended(ops: Ops, store: Store, status: str) -> None:
+def test_cancel_rejects_what_has_ended(quick: Quick, store: Store, status: str) -> None:
     store.fill(row("ORCH-013", status, notes="how it ended"))
     before, rows = whole(store.root), store.rows()
-    one_line(ops(*store.options, "cancel", "--id", "ORCH-013"), 1, f"cannot cancel terminal item: ORCH-013 ({status})")
+    one_line(
+        quick(*store.options, "cancel", "--id", "ORCH-013"), 1, f"cannot cancel terminal item: ORCH-013 ({status})"
+    )
     assert (whole(store.root), store.rows()) == (before, rows)
 
 
@@ -413,11 +418,11 @@ def test_cancel_keeps_the_last_error_that_was_told(ops: Ops) -> None:
     assert store.items()[0]["last_error"] == "why it failed before"
 
 
-def test_what_happened_stands_in_the_history_that_other_tools_read(ops: Ops, database_store: Store) -> None:
+def test_what_happened_stands_in_the_history_that_other_tools_read(quick: Quick, database_store: Store) -> None:
     database_store.fill(row("ORCH-001"), row("ORCH-002", "FAILED"))
-    ops(*database_store.options, "cancel", "--id", "ORCH-001")
-    ops(*database_store.options, "replan", "--id", "ORCH-001", "--notes", "smaller")
-    ops(*database_store.options, "retry", "--id", "ORCH-002")
+    quick(*database_store.options, "cancel", "--id", "ORCH-001")
+    quick(*database_store.options, "replan", "--id", "ORCH-001", "--notes", "smaller")
+    quick(*database_store.options, "retry", "--id", "ORCH-002")
     assert database_store.history() == [
         ("ORCH-001", "added"),
         ("ORCH-002", "added"),
@@ -441,9 +446,11 @@ def test_what_happened_stands_in_the_history_that_other_tools_read(ops: Ops, dat
         ("DONE", "PENDING"),
     ],
 )
-def test_replan_follows_the_status_policy_and_keeps_the_notes(ops: Ops, store: Store, status: str, after: str) -> None:
+def test_replan_follows_the_status_policy_and_keeps_the_notes(
+    quick: Quick, store: Store, status: str, after: str
+) -> None:
     store.fill(row("ORCH-013", status, notes="먼저", owner_session="w", started_at_kst="2026-11-20 09:00"))
-    answered = ops(*store.options, "replan", "--id", "ORCH-013", "--notes", "  scope split into W1/W2 ")
+    answered = quick(*store.options, "replan", "--id", "ORCH-013", "--notes", "  scope split into W1/W2 ")
     assert (answered.code, answered.out, answered.err) == (0, f"ORCH-013 -> {after}\n", "")
     found, joint = store.rows()["ORCH-013"], " | " if store.in_database else " / "
     assert (found["status"], found["notes"]) == (after, f"먼저{joint}replan:scope split into W1/W2")
@@ -465,11 +472,11 @@ def test_replan_takes_the_lease_from_whoever_had_it(ops: Ops, ask: Door) -> None
 
 @pytest.mark.proves("queue-replan-notes")
 @pytest.mark.parametrize("notes", ["", " ", "\t\n ", "\u2003", "\r\v\f"], ids=ascii)
-def test_replan_without_a_word_is_refused(ops: Ops, store: Store, notes: str) -> None:
+def test_replan_without_a_word_is_refused(quick: Quick, store: Store, notes: str) -> None:
     store.fill(row("ORCH-013"))
     before, rows = whole(store.root), store.rows()
-    one_line(ops(*store.options, "replan", "--id", "ORCH-013", "--notes", notes), 64, "--notes is blank")
-    one_line(ops(*store.options, "replan", "--id", "ORCH-013"), 64, "--notes")
+    one_line(quick(*store.options, "replan", "--id", "ORCH-013", "--notes", notes), 64, "--notes is blank")
+    one_line(quick(*store.options, "replan", "--id", "ORCH-013"), 64, "--notes")
     assert (whole(store.root), store.rows()) == (before, rows)
 
 
@@ -487,16 +494,16 @@ def test_replan_without_a_word_is_refused(ops: Ops, store: Store, notes: str) ->
     ],
     ids=ascii,
 )
-def test_notes_of_every_kind_are_kept_on_one_line(ops: Ops, store: Store, notes: str, kept: str) -> None:
+def test_notes_of_every_kind_are_kept_on_one_line(quick: Quick, store: Store, notes: str, kept: str) -> None:
     store.fill(row("ORCH-013"), row("ORCH-014"))
-    assert ops(*store.options, "replan", "--id", "ORCH-013", "--notes", notes).out == "ORCH-013 -> PENDING\n"
+    assert quick(*store.options, "replan", "--id", "ORCH-013", "--notes", notes).out == "ORCH-013 -> PENDING\n"
     rows = store.rows()
     assert (rows["ORCH-013"]["notes"], rows["ORCH-014"]["notes"]) == (f"replan:{kept}", "")
 
 
-def test_a_bar_in_a_note_is_a_slash_in_markdown_and_a_bar_in_a_database(ops: Ops, store: Store) -> None:
+def test_a_bar_in_a_note_is_a_slash_in_markdown_and_a_bar_in_a_database(quick: Quick, store: Store) -> None:
     store.fill(row("ORCH-013"), row("ORCH-014"))
-    ops(*store.options, "replan", "--id", "ORCH-013", "--notes", "a|b \\| c")
+    quick(*store.options, "replan", "--id", "ORCH-013", "--notes", "a|b \\| c")
     assert store.rows()["ORCH-013"]["notes"] == ("replan:a|b \\| c" if store.in_database else "replan:a/b \\/ c")
     assert store.rows().keys() == {"ORCH-013", "ORCH-014"}
 
@@ -527,11 +534,11 @@ def test_retry_in_markdown_refuses_everything_else(ops: Ops, status: str) -> Non
 @pytest.mark.proves("queue-retry-database")
 @pytest.mark.parametrize(("attempts", "seconds"), [(0, 60), (1, 180), (2, 600)])
 def test_retry_in_a_database_waits_longer_each_time_and_says_until_when(
-    ops: Ops, database_store: Store, attempts: int, seconds: int
+    quick: Quick, database_store: Store, attempts: int, seconds: int
 ) -> None:
     database_store.fill(row("ORCH-013", "FAILED", owner_session="w", started_at_kst="2026-11-20 09:00", notes="why"))
     database_store.execute("UPDATE queue_items SET attempt_count = ?, last_error = 'told'", attempts)
-    assert ops(*database_store.options, "retry", "--id", "ORCH-013").out == "ORCH-013 -> PENDING\n"
+    assert quick(*database_store.options, "retry", "--id", "ORCH-013").out == "ORCH-013 -> PENDING\n"
     (item,) = database_store.items()
     assert (item["attempt_count"], item["owner_session"], item["started_at_kst"]) == (attempts + 1, "-", "-")
     assert (item["lease_owner"], item["lease_expires_at"], item["last_error"]) == (None, None, "told")
@@ -558,29 +565,29 @@ def test_what_was_retried_is_not_claimed_before_its_time(ops: Ops, ask: Door) ->
 
 
 @pytest.mark.parametrize("status", ["PENDING", "BLOCKED", "DONE"])
-def test_retry_in_a_database_refuses_what_has_not_failed(ops: Ops, database_store: Store, status: str) -> None:
+def test_retry_in_a_database_refuses_what_has_not_failed(quick: Quick, database_store: Store, status: str) -> None:
     database_store.fill(row("ORCH-013", status))
     before = database_store.items()
     told = f"retry allowed only for FAILED or timed-out IN_PROGRESS in db mode: ORCH-013 ({status})"
-    one_line(ops(*database_store.options, "retry", "--id", "ORCH-013"), 1, told)
+    one_line(quick(*database_store.options, "retry", "--id", "ORCH-013"), 1, told)
     assert database_store.items() == before
 
 
 @pytest.mark.proves("queue-retry-limit")
 @pytest.mark.parametrize(("attempts", "most"), [(3, 3), (4, 3), (0, 0), (5, 5)])
 def test_retry_stops_at_the_attempts_that_an_item_has_also_when_those_are_none(
-    ops: Ops, database_store: Store, attempts: int, most: int
+    quick: Quick, database_store: Store, attempts: int, most: int
 ) -> None:
     """The tool before this one read 0 attempts as 3."""
     database_store.fill(row("ORCH-013", "FAILED"))
     database_store.execute("UPDATE queue_items SET attempt_count = ?, max_attempts = ?", attempts, most)
     before = database_store.items()
     told = f"max attempts reached: ORCH-013 ({attempts}/{most})"
-    one_line(ops(*database_store.options, "retry", "--id", "ORCH-013"), 1, told)
+    one_line(quick(*database_store.options, "retry", "--id", "ORCH-013"), 1, told)
     assert database_store.items() == before
 
 
-def test_retry_takes_what_timed_out_by_its_lease_or_without_one_by_its_age(ops: Ops, database_store: Store) -> None:
+def test_retry_takes_what_timed_out_by_its_lease_or_without_one_by_its_age(quick: Quick, database_store: Store) -> None:
     """What a tool claimed that takes no leases could never be retried."""
     database_store.fill(
         row("ORCH-001", "IN_PROGRESS", owner_session="w", started_at_kst="2999-01-01 10:00"),
@@ -590,9 +597,9 @@ def test_retry_takes_what_timed_out_by_its_lease_or_without_one_by_its_age(ops: 
     lease = "UPDATE queue_items SET lease_owner = 'w', lease_expires_at = ?, lease_until_ms = ? WHERE id = ?"
     database_store.execute(lease, 1, 1000, "ORCH-001")
     database_store.execute(lease, 10**10, 10**13, "ORCH-003")
-    assert ops(*database_store.options, "retry", "--id", "ORCH-001").out == "ORCH-001 -> PENDING\n"
-    assert ops(*database_store.options, "retry", "--id", "ORCH-002").out == "ORCH-002 -> PENDING\n"
-    one_line(ops(*database_store.options, "retry", "--id", "ORCH-003"), 1, "timed-out", "ORCH-003 (IN_PROGRESS)")
+    assert quick(*database_store.options, "retry", "--id", "ORCH-001").out == "ORCH-001 -> PENDING\n"
+    assert quick(*database_store.options, "retry", "--id", "ORCH-002").out == "ORCH-002 -> PENDING\n"
+    one_line(quick(*database_store.options, "retry", "--id", "ORCH-003"), 1, "timed-out", "ORCH-003 (IN_PROGRESS)")
 
 
 # --- the workspace's own database, whatever it is ---------------------------------------------------------------------
@@ -621,7 +628,7 @@ def test_a_workspace_on_postgresql_answers_from_there(
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
-def test_global_options_stand_before_the_command_or_behind_it(ops: Ops, tmp_path: Path) -> None:
+def test_global_options_stand_before_the_command_or_behind_it(quick: Quick, tmp_path: Path) -> None:
     (tmp_path / "other.md").write_bytes(document([row("ORCH-001", "DONE")]))
     for words in (
         ("--queue", str(tmp_path / "other.md"), "status"),
@@ -629,7 +636,7 @@ def test_global_options_stand_before_the_command_or_behind_it(ops: Ops, tmp_path
         (f"--queue={tmp_path / 'other.md'}", "status"),
         ("--db", "", "status", "--queue", str(tmp_path / "other.md")),
     ):
-        assert " DONE=1\n" in ops(*words).out, words
+        assert " DONE=1\n" in quick(*words).out, words
 
 
 def test_paths_that_are_named_are_of_the_folder_where_the_call_was_made(ops: Ops, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_what_needs_a_label_is_claimed_by_who_has_it(in_database: QueueDoor) -> 
     assert [each["id"] for each in in_database.json("list", "--need", "gpu")] == ["ORCH-001"]
     assert in_database.json("list", "--need", "cpu") == []
     assert in_database.json("list", "--repository", "/a") == in_database.json("list", "--node", "n_1") == []
-    assert in_database.json("explain", "ORCH-001")["because"][0]["code"] == "needs"
+    assert in_database.json("explain", "ORCH-001")["because"][0]["code"] == "needs_unmet"
     taken = in_database.json("claim", "--owner-session", "w", "--has", "gpu", "--has", "region=eu")
     assert (taken["id"], taken["aged"], taken["node_id"]) == ("ORCH-001", 0, None)
     in_database(*words, "--need", "G P U").refuses(2, "a label is NAME or NAME=VALUE")

@@ -295,6 +295,7 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
     given |= {"pipeline_id": f"pipeline_{UlidSource()()}", "deployment_id": f"deploy_{UlidSource()()}"}
     given |= {"which": "agent-self-heal", "old": "1", "proof": "proof"}
     given |= {"alert_id": f"al_{UlidSource()()}", "silence_id": f"si_{UlidSource()()}", "sink": "hook"}
+    given |= {"named": f"n_{UlidSource()()}", "before": "1", "after": "2"}
     more = {
         "alert silence": ["--reason", "x", "--for", "1h"],
         "draft generate": ["--prompt", "x"],
@@ -315,6 +316,8 @@ def test_every_command_is_tried_outside_of_a_workspace(tmp_path: Path, capsys: p
         "draft erase": ["--reason", "x"],
         "run receipt": ["--out", "x"],
         "run ci": ["--commit", "a" * 40, "--status", "success"],
+        "node drain": ["--reason", "x"],
+        "node quarantine": ["--reason", "x"],
         "migrate": ["--to", "postgresql://localhost/x"],
         "approved erase": ["--reason", "x"],
         "deployment create": ["workspace-reports", "--environment", "staging", "--version", "1.0"],

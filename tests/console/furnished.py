@@ -19,6 +19,7 @@ from tests.http.processes import Process
 from tests.loops.loop import Loop
 
 HOSTILE = """<img src=x onerror="globalThis.harmed=1" data-harm>"><script>globalThis.harmed=1</script>"""
+_LONG = 600
 _FILE = "<img src=x onerror=harmed=1 data-harm>.txt"
 _WRITES = f"""
 printf '%s\\n' '{HOSTILE.replace("'", "")}'
@@ -45,9 +46,12 @@ def furnish(server: Process, workspace: Path, repository: Path) -> Mapping[str, 
             "alert": f"/alerts/{_alert(client, workspace)}",
             "entry": "/evidence/3",
             "draft": f"/review/{_draft(client, repository, 'true')}",
+            "agent draft": f"/review/{_agent_draft(client, repository)}",
         }
         silence = {"category": "health_*", "seconds": 3600, "reason": HOSTILE}
         client.post("/ops/alerts/silences", json=silence)
+        made["running run"] = f"/runs/{_run(client, f'echo begun; exec sleep {_LONG}', repository, 'running')}"
+        made["node"] = f"/nodes/{_drained(client)}"  # at last: it takes nothing more
         return made
 
 
@@ -61,6 +65,18 @@ def _draft(client: httpx2.Client, repository: Path, command: str) -> str:
     work = {"command": ["sh", "-c", command], "repository": str(repository), "checks": [["true"]]}
     body = {"prompt": f"{HOSTILE} \u202egnp.exe\u202c", "content": HOSTILE, "context": {HOSTILE: HOSTILE}, "work": work}
     return str(_made(client, "/ops/drafts", body)["id"])
+
+
+def _agent_draft(client: httpx2.Client, repository: Path) -> str:
+    work = {
+        "agent": "claude_code",
+        "repository": str(repository),
+        "checks": [["true"]],
+        "needs": ["gpu", "region=eu"],
+        "rung": "checked",
+        "limits": {"tokens": 1_000_000, "cost_microusd": 2_500_000},
+    }
+    return str(_made(client, "/ops/drafts", {"prompt": HOSTILE, "work": work})["id"])
 
 
 def _approved(client: httpx2.Client, command: str, repository: Path) -> str:
@@ -99,6 +115,12 @@ def _loop(client: httpx2.Client, folder: Path) -> str:
     _made(client, "/ops/loops/watches", {"repo": str(loop.repo)})
     _made(client, "/ops/loops/docs/reconcile", {})
     return "/loops/docs"
+
+
+def _drained(client: httpx2.Client) -> str:
+    node_id = str(client.get("/ops/nodes").json()[0]["id"])
+    _made(client, f"/ops/nodes/{node_id}/drain", {"reason": HOSTILE})
+    return node_id
 
 
 def _alert(client: httpx2.Client, workspace: Path) -> str:

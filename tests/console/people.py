@@ -72,9 +72,9 @@ class Person:
     def log_in(self, token: str, path: str = "/") -> None:
         """Trade a token for a session; leads to the page that was asked for."""
         self.goto(path)
-        self.page.get_by_label("Token").fill(token)
+        self.page.get_by_label("Token", exact=True).fill(token)
         self.page.get_by_role("button", name="Log in").click()
-        expect(self.page.get_by_label("Token")).to_have_count(0)
+        expect(self.page.get_by_label("Token", exact=True)).to_have_count(0)
 
     def axe(self) -> list[str]:
         """Return what axe finds wrong by WCAG 2.2 AA, a sentence each."""

@@ -16,7 +16,7 @@ from tests.http.processes import HUMAN, Process, process
 
 SCREENS = (
     *("inbox", "factory", "review", "approved", "runs", "queue", "loops", "pipelines", "deployments", "evidence"),
-    *("alerts", "maintenance", "provider", "access", "audit"),
+    *("alerts", "maintenance", "nodes", "provider", "access", "audit"),
 )
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "dark": {**DESK, "color_scheme": "dark"},
@@ -55,7 +55,7 @@ def test_every_screen_is_for_everybody(
     wrong: list[str] = []
     with person(browser, server.address, **WAYS[way]) as alice:
         alice.goto("/")
-        expect(alice.page.get_by_label("Token")).to_be_visible()
+        expect(alice.page.get_by_label("Token", exact=True)).to_be_visible()
         wrong += _looked_at(alice, way, "login")
         alice.log_in(HUMAN)
         for name, path in places.items():

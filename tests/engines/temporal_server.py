@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ class TemporalServer:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -37,7 +39,7 @@ class TemporalServer:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        ports = ("--port", str(self.port), "--http-port", str(free_port()), "--metrics-port", str(free_port()))
+        ports = ("--port", str(self.port), "--http-port", str(self.http_port), "--metrics-port", str(free_port()))
         data = ("--db-filename", str(self.folder / "temporal.db"), "--log-level", "error")
         # Its own home: no configuration of this machine's user counts.
         surroundings = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)}
@@ -53,12 +55,27 @@ class TemporalServer:
         while not self.answers():
             assert self.process.poll() is None, (self.folder / "said").read_text(errors="replace")
             assert time.monotonic() < deadline, "Temporal did not start"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def answers(self) -> bool:
         """Say whether its default namespace is there."""
-        asked = self.ask("operator", "cluster", "health")
-        return asked.returncode == 0 and "SERVING" in asked.stdout
+        return "NAMESPACE_STATE_REGISTERED" in self.look("")
+
+    def look(self, path: str) -> str:
+        """Return what it says of something in its default namespace, as JSON; empty where it says nothing.
+
+        Asked many times while a test waits; a command line for each question would cost the machine more than the test.
+        """
+        connection = HTTPConnection("127.0.0.1", self.http_port, timeout=20)
+        try:
+            connection.request("GET", f"/api/v1/namespaces/default{path}")
+            answer = connection.getresponse()
+            told = answer.read().decode()
+        except (OSError, HTTPException):
+            return ""
+        finally:
+            connection.close()
+        return told if answer.status == 200 else ""
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Let its own command line do something, as an operator would."""

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from interlock.runs.models import Run, RunStatus
 from tests.conftest import until
-from tests.engines.world import LEASE_SECONDS, World
+from tests.engines.world import LEASE_SECONDS, PATIENCE_SECONDS, World
 
 ON_POSTGRES = pytest.mark.parametrize("world", ["postgres"], indirect=True)
 LINES = [f"line {number}" for number in range(1, 51)]
@@ -116,5 +116,8 @@ def test_a_connection_that_breaks_right_after_a_commit_makes_nothing_happen_twic
         )
     worker = world.worker()
 
+    world.wait_for(run)
+    with psycopg.connect(world.database_url, autocommit=True) as connection:  # a seal of our own would break otherwise
+        until(lambda: connection.execute("SELECT 1 FROM broken WHERE is_called").fetchone(), PATIENCE_SECONDS)
     assert_finished_once(world, run)
     assert worker.is_there(), worker.words()

@@ -17,6 +17,7 @@ TICKS = "case $INTERLOCK_RUN in *:1) while :; do say tick; sleep 0.01; done;; es
 
 
 @pytest.mark.parametrize("world", ["postgres"], indirect=True)
+@pytest.mark.proves("truth-never-two")
 def test_the_agent_of_a_worker_that_stands_still_stands_still_before_another_begins(world: World) -> None:
     with collecting() as collector:
         run = world.create(agent(collector.port, TICKS), repository=None)

@@ -52,6 +52,7 @@ def passed(point: str, other: str) -> bool:
     [("sqlite", point) for point in POINTS] + [("postgres", point) for point in ON_POSTGRES],
     indirect=["world"],
 )
+@pytest.mark.proves("truth-taken-over")
 def test_a_run_whose_worker_is_killed_is_finished_by_another_after_the_last_completed_step(
     world: World, point: str
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_worker_that_wakes_up_after_its_lease_can_write_nothing(world: World, 
 
 @pytest.mark.parametrize("world", ["postgres"], indirect=True)
 @pytest.mark.parametrize("point", ["agent.done", "verify.begun"])
+@pytest.mark.proves("truth-taken-over")
 def test_a_run_that_was_lost_with_its_machine_is_finished_on_another(world: World, point: str) -> None:
     run = world.create(EFFECT, checks=[ONE_EFFECT])
     first = world.worker(stop_at=point)

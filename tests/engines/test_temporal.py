@@ -50,8 +50,8 @@ def status_of(server: TemporalServer, run: Run, fence: int = 1) -> str:
 
 def described(server: TemporalServer, run: Run, fence: int = 1) -> str:
     """Return all that Temporal says of a claim's workflow, as JSON; empty where it knows none."""
-    asked = server.ask("workflow", "describe", "--workflow-id", f"{run.id}:{fence}", "--output", "json")
-    return "" if asked.returncode else asked.stdout
+    told = server.look(f"/workflows/{run.id}%3A{fence}")
+    return json.dumps(json.loads(told)) if told else ""
 
 
 def assert_done_once(world: World, run: Run, *, attempt: int = 1) -> None:
@@ -64,6 +64,7 @@ def assert_done_once(world: World, run: Run, *, attempt: int = 1) -> None:
 # --- Temporal goes away -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("temporal-away")
 def test_an_agent_goes_on_while_temporal_is_killed_and_started_again(
     mortal: World, mortal_temporal: TemporalServer
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_worker_that_is_to_work_once_says_that_temporal_is_not_there(mortal: W
     assert mortal.run(run).status is RunStatus.PENDING
 
 
+@pytest.mark.proves("temporal-away")
 def test_when_temporal_never_comes_back_the_lease_ends_and_a_local_worker_finishes_the_run(
     mortal: World, mortal_temporal: TemporalServer
 ) -> None:
@@ -152,6 +154,7 @@ def test_when_temporal_never_comes_back_the_lease_ends_and_a_local_worker_finish
 
 
 @pytest.mark.parametrize("point", ["dispatch.claimed", "dispatch.started"])
+@pytest.mark.proves("temporal-outbox")
 def test_a_dispatcher_killed_around_the_start_of_a_workflow_neither_loses_nor_doubles_the_run(
     world: World, temporal: TemporalServer, point: str
 ) -> None:
@@ -168,6 +171,7 @@ def test_a_dispatcher_killed_around_the_start_of_a_workflow_neither_loses_nor_do
 # --- somebody stops it ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("temporal-cancel")
 def test_a_run_that_is_cancelled_is_cancelled_in_temporal_too(world: World, temporal: TemporalServer) -> None:
     run = world.create(STAYS)
     world.worker()
@@ -180,6 +184,7 @@ def test_a_run_that_is_cancelled_is_cancelled_in_temporal_too(world: World, temp
 
 
 @pytest.mark.parametrize(("word", "how"), [("cancel", "cancelled"), ("terminate", "terminated")])
+@pytest.mark.proves("temporal-cancel")
 def test_a_workflow_that_is_stopped_in_temporal_cancels_its_run(
     world: World, temporal: TemporalServer, word: str, how: str
 ) -> None:
@@ -200,6 +205,7 @@ def test_a_workflow_that_is_stopped_in_temporal_cancels_its_run(
 # --- what Temporal knows ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("temporal-found")
 def test_operators_find_a_run_by_its_id_and_temporal_knows_nothing_but_ids(
     world: World, temporal: TemporalServer
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 from interlock.app import Interlock
 from interlock.approval.models import Limits, Work
 from interlock.engines.reconciler import Machine, Patience, Reconciler
+from interlock.fleet.models import Facts
 from interlock.queue.models import Executor, WorkerProcess
 from interlock.runs.containment.processes import MARKER_VARIABLE, boot_id, start_time_of
 from interlock.runs.models import Claim, Pulse, RunStatus, StepName
@@ -45,13 +46,27 @@ class Town:
     seconds: float = 1000.0
     living: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
-    def claim(self, holder: WorkerProcess, limits: Limits | None = None) -> Claim:
+    def claim(self, holder: WorkerProcess, limits: Limits | None = None, node: str | None = None) -> Claim:
         work = Work(command=("true",), limits=limits or Limits())
         approved = self.house.approval.approve(ALICE, self.house.approval.create(ALICE, "do it", work=work).id)
         self.house.runs.create(ALICE, approved.id)
-        claim = self.house.runs.claim(WORKER, holder)
+        claim = self.house.runs.claim(WORKER, holder, node_id=node)
         assert claim is not None
         return claim
+
+    def node(self, name: str) -> Facts:
+        facts = Facts(
+            id=f"n_{self.house.new_ulid()}",
+            name=name,
+            host=HOST,
+            boot_id="b",
+            version="1",
+            capabilities=(),
+            labels=(),
+            concurrency=2,
+        )
+        self.house.fleet.join(WORKER, facts)
+        return facts
 
     def begun(self, holder: WorkerProcess, limits: Limits | None = None) -> Claim:
         """Take a run up, and begin its agent's step in a place that is there."""
@@ -160,6 +175,7 @@ def test_a_silent_run_is_ended_with_its_whole_tree_where_the_policy_says_so(town
     assert town.house.truths.get(claim.run.id) is None
 
 
+@pytest.mark.proves("truth-pid")
 def test_a_process_that_got_a_dead_agent_s_pid_is_never_touched(town: Town) -> None:
     innocent = town.process()
     claim = town.begun(worker("dead", innocent.pid, (start_time_of(innocent.pid) or 0) - 1))
@@ -269,6 +285,21 @@ def test_an_agent_whose_worktree_is_gone_asks(town: Town) -> None:
     assert town.verdict(claim) == (Verdict.MISPLACED, "worktree_gone", Action.ASK)
 
 
+def test_the_folders_of_another_node_of_this_host_are_not_looked_for_in_ours(town: Town) -> None:
+    mine, its = town.node("mine"), town.node("its")
+    claims = [town.claim(worker(f"w-{each.name}"), node=each.id) for each in (mine, its)]
+    looker = town.looker(node_id=lambda: mine.id)
+    for claim in claims:
+        town.house.runs.begin_step(WORKER, claim, StepName.AGENT)
+        town.beats(claim, town.process())
+    for _ in range(61):
+        for claim in claims:
+            town.house.runs.renew(claim.item.owner_session)
+        town.passes(1, looker)
+    assert town.verdict(claims[0]) == (Verdict.MISPLACED, "worktree_gone", Action.ASK)
+    assert town.verdict(claims[1]) == (Verdict.SILENT, "no_output", Action.ASK)
+
+
 def test_a_holder_that_gives_no_sign_is_given_up_after_one_whole_lease_on_our_own_clock(town: Town) -> None:
     elsewhere = replace(worker("far"), host="elsewhere")
     claim = town.begun(elsewhere)
@@ -323,6 +354,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("point", ["kept", "take_over.begun"])
+@pytest.mark.proves("truth-restart")
 def test_a_reconciler_that_dies_half_way_is_completed_by_the_next(town: Town, point: str) -> None:
     dead = town.process()
     holder = worker("dead", dead.pid)
@@ -429,6 +461,7 @@ def jumping(root: Path) -> Generator[tuple[Interlock, list[int]]]:
 
 @pytest.mark.parametrize("jump_ms", [3_600_000, -3_600_000])
 @pytest.mark.parametrize("policy", ["ask", "kill", "take_over"])
+@pytest.mark.proves("truth-clock")
 def test_a_clock_that_jumps_an_hour_harms_no_run(tmp_path: Path, jump_ms: int, policy: str) -> None:
     from interlock.founding import create_workspace  # noqa: PLC0415 - only here
 

@@ -128,6 +128,7 @@ def test_a_killed_worker_whose_tree_lives_on_is_found_and_its_run_goes_on(
 
 
 @pytest.mark.parametrize("point", ["reconcile.kept", "reconcile.take_over.begun", "reconcile.take_over.done"])
+@pytest.mark.proves("truth-restart")
 def test_a_reconciler_that_is_killed_in_the_middle_of_a_take_over_loses_nothing(world: World, point: str) -> None:
     run = world.create(EFFECT)
     first = world.worker(stop_at="agent.begun")

@@ -17,6 +17,7 @@ from tests.conftest import ALICE, ROBOT
 from tests.fleet.machines import machines
 
 
+@pytest.mark.proves("fleet-joining")
 def test_what_a_joined_machine_did_is_verified_on_both(tmp_path: Path, postgres_url: str) -> None:
     with machines(tmp_path, postgres_url) as two:
         keys = {path.name for path in (two.second.root / ".interlock" / "keys").iterdir()}

@@ -194,6 +194,7 @@ def wrote(house: Interlock) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.proves("fleet-leading")
 def test_a_killed_leader_is_followed_and_a_paused_one_that_wakes_late_writes_nothing(
     workspace: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from tests.conftest import ALICE, until
 from tests.fleet.machines import Machine, machines, wait_done
 
 
+@pytest.mark.proves("fleet-drain")
 def test_a_draining_node_finishes_and_the_other_takes_what_is_new(tmp_path: Path, postgres_url: str) -> None:
     with machines(tmp_path, postgres_url) as two:
         two.first.house.admit_keys()
@@ -29,6 +30,7 @@ def test_a_draining_node_finishes_and_the_other_takes_what_is_new(tmp_path: Path
         assert two.first.node().standing(0) == "drained"
 
 
+@pytest.mark.proves("fleet-drain")
 def test_a_node_in_quarantine_gives_its_run_back_and_another_takes_it(tmp_path: Path, postgres_url: str) -> None:
     with machines(tmp_path, postgres_url) as two:
         two.first.house.admit_keys()
@@ -63,6 +65,7 @@ def test_a_paused_node_is_lost_and_found_and_one_that_stopped_is_neither(tmp_pat
         two.first.house.fleet.forget(ALICE, two.second.node_id)
 
 
+@pytest.mark.proves("fleet-configuration")
 def test_every_node_follows_what_is_published_within_a_heartbeat(tmp_path: Path, postgres_url: str) -> None:
     with machines(tmp_path, postgres_url) as two:
         two.first.house.admit_keys()

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from interlock.app import Interlock
 from interlock.fleet.models import Leader
 from tests.conftest import until
@@ -17,6 +19,7 @@ def leading(house: Interlock, role: str) -> Leader | None:
     return next((each for each in house.fleet.leaders() if each.role == role and each.expires_ms > now), None)
 
 
+@pytest.mark.proves("fleet-leading")
 def test_a_killed_server_is_followed_by_another_and_a_paused_one_does_not_lead_when_it_wakes(
     tmp_path: Path, postgres_url: str
 ) -> None:

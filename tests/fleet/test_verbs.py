@@ -158,6 +158,7 @@ def test_draining_and_joining_go_on_while_panic_is_on_and_resuming_does_not(hous
         house.fleet.publish(ALICE, BODY)
 
 
+@pytest.mark.proves("fleet-drain")
 def test_a_claim_under_way_ends_before_a_drain_is_told_to_be_done(house: Interlock) -> None:
     """Nothing slips through: whoever has asked whether the node may claim is waited for."""
     house.fleet.join(WORKER, NODE)
@@ -174,6 +175,7 @@ def test_a_claim_under_way_ends_before_a_drain_is_told_to_be_done(house: Interlo
     assert done == [True]
 
 
+@pytest.mark.proves("fleet-configuration")
 def test_a_node_behind_the_published_configuration_claims_nothing(house: Interlock) -> None:
     house.fleet.join(WORKER, NODE)
     waiting(house)

@@ -55,6 +55,7 @@ def emptied(desk: Desk, *has: str, node: str | None = None) -> list[str]:
 # --- what it needs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("fleet-placement")
 def test_only_who_has_everything_takes_what_needs_it(desk: Desk) -> None:
     both = desk.add(needs=("region=eu", "gpu", "gpu"), priority="P0")
     one = desk.add(needs=("gpu",))
@@ -236,6 +237,7 @@ def test_one_that_ends_wakes_who_waits_for_its_room(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.proves("fleet-limits")
 def test_eight_who_claim_at_once_get_exactly_as_many_as_each_limit_leaves(desk: Desk, most: int) -> None:
     desk.limit("repository:/a", most)
     desk.limit("agent:codex", most + 1)
@@ -296,6 +298,7 @@ def test_where_others_take_from_the_first_lane_the_next_one_goes_on_by_priority(
     assert emptied(desk, "gpu") == [taken[0].id]
 
 
+@pytest.mark.proves("fleet-placement")
 def test_many_processes_never_exceed_a_limit_and_get_only_what_they_satisfy(desk: Desk, tmp_path: Path) -> None:
     folder = tmp_path / "accounts"
     folder.mkdir()
@@ -323,6 +326,7 @@ def promoted(desk: Desk) -> int:
     return desk.do(lambda queue: queue.promote(), WORKER)
 
 
+@pytest.mark.proves("fleet-ageing")
 def test_an_item_counts_one_priority_higher_for_every_hour_in_line_and_never_as_p0(desk: Desk) -> None:
     low = desk.add(priority="P2")
     desk.clock.move(minutes=59)
@@ -393,6 +397,7 @@ def test_many_age_in_portions_the_longest_waiting_first(desk: Desk) -> None:
     assert (promoted(desk), promoted(desk), promoted(desk)) == (1_000, 200, 0)
 
 
+@pytest.mark.proves("fleet-ageing")
 def test_nothing_starves_behind_what_keeps_coming(desk: Desk) -> None:
     low = desk.add(priority="P2")
     for _ in range(12):

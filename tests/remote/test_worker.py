@@ -72,6 +72,7 @@ def lively(seconds: float, *, until_words: str = "") -> str:
 
 
 @on_both
+@pytest.mark.proves("fleet-far-worker")
 def test_a_run_is_carried_out_by_a_worker_that_has_no_database(far: FarWorld) -> None:
     run = far.create(f"cat $INTERLOCK_PROMPT_FILE; echo; {EFFECT}", checks=[ONE_EFFECT], prompt="sweep the floor")
     worker = far.far(once=True)
@@ -96,9 +97,11 @@ def events(far: FarWorld, subject: str, kind: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(
     ("far", "point"),
-    [("sqlite", point) for point in POINTS] + [("postgres", point) for point in ("agent.started", "collect.done")],
+    [("sqlite", point) for point in POINTS]
+    + [("postgres", point) for point in ("agent.started", "collect.done", "finish.done")],
     indirect=["far"],
 )
+@pytest.mark.proves("fleet-far-worker")
 def test_a_run_whose_worker_is_killed_is_finished_once_by_the_next(far: FarWorld, point: str) -> None:
     run = far.create(EFFECT, checks=[ONE_EFFECT])
     first = far.far(stop_at=point)

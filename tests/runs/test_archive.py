@@ -11,6 +11,7 @@ from interlock.app import Interlock
 from interlock.queue.models import Executor
 from interlock.runs.errors import RunStateConflict
 from interlock.runs.models import Run
+from interlock.workspace.archive import Archive
 from tests.conftest import ALICE, WORKER, until
 
 
@@ -38,9 +39,9 @@ def test_only_what_ended_before_is_archived_and_only_once(house: Interlock) -> N
     lines = len(house.runs.log(old.id))
     assert lines > 0
     before = (old.ended_ms or 0) + 1
-    age = house.now() - before
-    assert house.purge_runs(ALICE, older_than_ms=age) == [old.id]
-    assert house.purge_runs(ALICE, older_than_ms=age) == []
+    archive = Archive(house.layout, house.runs)
+    assert list(archive.purge(ALICE, before)) == [old.id]
+    assert list(archive.purge(ALICE, before)) == []
     assert {run.id for run in house.runs.list()} == {fresh.id, waiting.id}
     assert house.runs.get(old.id).archived_ms is not None
     assert list(house.runs.log(old.id)) == []

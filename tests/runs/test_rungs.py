@@ -87,6 +87,7 @@ REPORTS = st.lists(
 
 
 @given(st.sampled_from(list(Rung)), st.sampled_from(list(Rung)[:3]), REPORTS)
+@pytest.mark.proves("done-rung")
 def test_a_run_is_never_done_below_what_is_needed_nor_by_the_report_of_another_commit(
     want: Rung, reached: Rung, reports: list[CiReport]
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_run_without_checks_is_proven_by_the_exit_code_that_we_saw(world: Worl
 
 
 @on_both
+@pytest.mark.proves("done-rung")
 def test_checks_that_we_ran_prove_exactly_the_tree_that_was_collected(world: World) -> None:
     run = queued(world, Rung.CHECKED, checks=["grep -q more README.md"])
     world.work_it_off()
@@ -129,6 +131,7 @@ def test_checks_that_we_ran_prove_exactly_the_tree_that_was_collected(world: Wor
     assert [check["passed"] for check in proof["checks"]] == [True]
 
 
+@pytest.mark.proves("done-rung")
 def test_a_result_that_was_replaced_after_the_checks_is_not_proven(world: World) -> None:
     run = queued(world, Rung.CHECKED, checks=["true"])
     worker = world.worker(once=True, stop_at="verify.done")
@@ -225,6 +228,7 @@ def waiting(world: World, checks: Sequence[str] = ()) -> Run:
 
 
 @on_both
+@pytest.mark.proves("done-ci")
 def test_a_run_waits_for_ci_without_a_worker_and_is_done_when_that_reports_its_commit(world: World) -> None:
     run = waiting(world, checks=["true"])
     item = world.item(run)

@@ -230,6 +230,7 @@ def truth(verdict: Verdict, action: Action, *, reason: str = "no_output", fence:
 @pytest.mark.parametrize(
     ("facts", "verdict", "reason", "action"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
 )
+@pytest.mark.proves("truth-verdict")
 def test_what_is_seen_gets_the_verdict_that_was_meant(
     facts: Facts, verdict: Verdict, reason: str, action: Action
 ) -> None:
@@ -241,6 +242,7 @@ def test_every_row_of_the_table_is_reached_by_a_case() -> None:
 
 
 @given(facts=FACTS, options=POLICIES)
+@pytest.mark.proves("truth-verdict")
 def test_whatever_is_seen_gets_one_verdict_and_an_action_that_is_allowed(facts: Facts, options: TruthOptions) -> None:
     found = judge(facts, options)
     assert found == judge(facts, options)

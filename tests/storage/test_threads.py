@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from interlock.access.models import Actor
+from interlock.kernel.threads import Threads
 from interlock.storage.database import Database
 from interlock.storage.evidence import StoredLog
 from interlock.storage.postgres.database import PostgresDatabase
-from interlock.storage.threads import Threads
 from interlock.workspace.events import WorkspaceCreated
 from tests.conftest import ALICE
 

@@ -276,6 +276,20 @@ def test_who_commits_while_another_seals_waits_for_its_turn_and_is_sealed(
         assert sealed(postgres) == ["ORCH-1"]
 
 
+def test_a_seal_that_gave_up_waiting_leaves_what_the_connection_has_prepared(
+    postgres: PostgresDatabase, postgres_url: str
+) -> None:
+    for number in range(MORE_THAN_IT_TAKES_TO_PREPARE):
+        tell(postgres, released(f"ORCH-{number}"))
+        assert len(sealed(postgres)) == number + 1
+    with other_sequencer(postgres_url, 60.0):
+        tell(postgres, released("unsealed"))
+        assert postgres.seal() == 0
+        tell(postgres, released("unsealed, too"))
+    assert postgres.seal() == 2
+    assert sealed(postgres)[-2:] == ["unsealed", "unsealed, too"]
+
+
 def test_a_sequencer_that_hangs_holds_nobody_up_for_long_and_loses_nothing(
     postgres: PostgresDatabase, postgres_url: str
 ) -> None:

@@ -30,6 +30,8 @@ SHOWN = (
     "alert.",
     "sink.",
     "provider.",
+    "node.",
+    "config.",
 )
 """The families of events that change what a screen shows."""
 ROOMS = (
@@ -44,6 +46,7 @@ ROOMS = (
     "loops.events",
     "alerts.events",
     "providers.events",
+    "fleet.events",
 )
 
 

@@ -23,6 +23,7 @@ from interlock.evidence.predicates import (
     SELF_HEAL_REPORT,
 )
 from tests.cli.door import Door
+from tests.engines.world import make_repository
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 NAMED = {kind: kind.removeprefix(PREFIX).replace("/", "-") for kind in ALLOWED}
@@ -53,9 +54,10 @@ def test_a_schema_is_one_of_draft_2020_12(name: str) -> None:
     jsonschema_rs.meta.validate(schema(name))
 
 
-def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Door) -> None:
-    for command in ("true", "false"):
-        approved = ask.approved("--command", command, "--check", "true")
+def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Door, tmp_path: Path) -> None:
+    proven = ("--agent", "codex", "--repo", str(make_repository(tmp_path / "repository")))
+    for command, words in (("true", ()), ("false", ()), ("true", proven)):
+        approved = ask.approved("--command", command, "--check", "true", *words)
         ask.json("run", "create", approved)
         assert ask("worker", "--once").code in {0, 1}
     ask.approved()
@@ -63,6 +65,9 @@ def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Do
         assert ask("evidence", "keys", *verb).code == 0
     assert ask("evidence", "keys", "revoke", "human-bob", "--reason", "lost", "--from", "3").code == 0
     assert {APPROVAL, AGENT_RUN, KEY_CHANGE} <= _all_fit(ask.root)
+    results = [each["predicate"]["result"] for each in statements(ask.root) if each["predicateType"] == AGENT_RUN]
+    assert sorted(str((each["proof"] or {}).get("rung")) for each in results) == ["None", "checked", "exit_code"]
+    assert [each["agent"]["name"] for each in results if each["agent"]] == ["codex"]
 
 
 def test_what_is_signed_of_pipelines_is_as_its_schema_says(ask: Door) -> None:

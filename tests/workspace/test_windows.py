@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -160,6 +161,15 @@ def test_verify_survives_what_is_no_file(ask: Door, strange: str) -> None:
     assert path.read_bytes() == before
     if strange == "link":
         assert (ask.root / "elsewhere").read_bytes() == b"{}"
+
+
+def test_a_folder_of_windows_that_is_gone_is_made_anew(ask: Door) -> None:
+    draft = ask.draft()
+    for folder in (ask.root / ".orch_data" / "ops" / "drafts", ask.root / "storage" / "db" / "evidence" / "envelopes"):
+        shutil.rmtree(folder, ignore_errors=True)
+    assert ask("windows", "rebuild").code == 0
+    assert ask("windows", "verify").code == 0
+    assert window(ask, "drafts", f"{draft}.json")["id"] == draft
 
 
 def test_an_unreadable_window_is_an_error_and_no_traceback(ask: Door) -> None:

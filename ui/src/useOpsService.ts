@@ -53,6 +53,26 @@ export const useRevoke = () => api.useMutation("post", "/ops/approved/{approved_
 export const useCancelRun = () => api.useMutation("post", "/ops/runs/{run_id}/cancel");
 export const useRetryRun = () => api.useMutation("post", "/ops/runs/{run_id}/retry");
 
+/** A heartbeat and a look at a run are no events: they are asked for anew while somebody looks. */
+const HEARD_MS = 10_000;
+export const useTruth = (id: string, goes: boolean) =>
+  api.useQuery(
+    "get",
+    "/ops/runs/{run_id}/truth",
+    { params: { path: { run_id: id } } },
+    { refetchInterval: goes ? HEARD_MS : false },
+  );
+export const useTruths = () => api.useQuery("get", "/ops/truth", { params: { query: { limit: 1000 } } });
+export const useNodes = () => api.useQuery("get", "/ops/nodes", {}, { refetchInterval: HEARD_MS });
+export const useLeaders = () => api.useQuery("get", "/ops/nodes/leaders", {}, { refetchInterval: HEARD_MS });
+export const useConfigs = () => api.useQuery("get", "/ops/config", { params: { query: { limit: 1 } } });
+export const useHeldBy = (node_id: string) =>
+  api.useQuery("get", "/ops/queue/items", { params: { query: { status: "IN_PROGRESS", node_id, limit: 100 } } });
+export const useDrainNode = () => api.useMutation("post", "/ops/nodes/{node_id}/drain");
+export const useQuarantineNode = () => api.useMutation("post", "/ops/nodes/{node_id}/quarantine");
+export const useResumeNode = () => api.useMutation("post", "/ops/nodes/{node_id}/resume");
+export const useForgetNode = () => api.useMutation("post", "/ops/nodes/{node_id}/forget");
+
 export const usePipelines = () => api.useQuery("get", "/ops/pipelines");
 export const usePipeline = (name: string) =>
   api.useQuery("get", "/ops/pipelines/{name}", { params: { path: { name } } });

@@ -33,6 +33,7 @@ export const OPS: readonly View[] = [
 
 export const MAINTENANCE: readonly View[] = [
   view("/maintenance", "Status", () => import("./rooms/maintenance/MaintenanceView")),
+  view("/nodes", "Nodes", () => import("./rooms/nodes/NodesView")),
   view("/provider", "Provider", () => import("./rooms/providers/ProviderView")),
   view("/access", "Access", () => import("./rooms/access/AccessView")),
   view("/audit", "Audit", () => import("./rooms/access/AuditView")),

@@ -248,7 +248,9 @@ class Worker:
             except (Frozen, NodeNotTaking, NodeBehind, NodeUnknown) as error:
                 self._say_frozen(error.message)
                 return
-            self._frozen = False
+            if self._frozen:
+                self._frozen = False
+                _LOG.info("runs are taken up again")
             if claim is None:
                 return
             self._dirty.set()

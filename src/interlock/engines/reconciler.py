@@ -170,6 +170,8 @@ class Reconciler:
     options: TruthOptions
     grace_seconds: float = 10.0
     """How long an agent has between the request to stop and the end."""
+    node_id: Callable[[], str | None] = lambda: None
+    """Which node this is; several may share a host, each with worktrees and mirrors of its own."""
     aside: Callable[[Callable[[], None]], None] = lambda chore: chore()
     """Does what may take long beside the caller."""
     moved: Callable[[Item, str], None] = lambda _item, _reason: None
@@ -204,6 +206,8 @@ class Reconciler:
         seen |= self.truths.get_kept([run_id for run_id in self._left if run_id not in held])
         kept = self._keep(cases, seen, rows, now_ms)
         self._forget(now_ms)
+        acting = {(each.truth.run_id, each.truth.fence, each.truth.action.value) for each in cases}
+        self._tries = {each: when for each, when in list(self._tries.items()) if each in acting}
         for each in cases:
             if each.item is None or each.item.run_id is None or each.truth.run_id in kept:
                 self._act(each, now)
@@ -254,7 +258,9 @@ class Reconciler:
         over = self._over(watched)
         terminal = watched.is_seen and watched.terminal is not None
         ended = watched.step is StepName.AGENT and (agent is Process.DEAD or terminal)
-        written = self._written(watched, watched_seconds) if here else False
+        # Another node of this host has folders of its own, of which nothing can be said from here.
+        folders = here and item.node_id in {None, self.node_id() or item.node_id}
+        written = self._written(watched, watched_seconds) if folders else False
         left = self._left.get(item.run_id or "")
         return Facts(
             external=item.executor is Executor.EXTERNAL,
@@ -269,7 +275,7 @@ class Reconciler:
             terminal=terminal,
             reported_seconds=self._stands(("ended", item.id), item.fence, holds=ended or written),
             result_written=written,
-            place_there=not here
+            place_there=not folders
             or watched.step is not StepName.AGENT
             or self.sight.place(item.run_id or "", item.fence),
             over=over,
@@ -404,7 +410,7 @@ class Reconciler:
         except (InterlockError, OSError) as error:
             self._failed(truth, str(error), now)
         else:
-            self._tries = {each: when for each, when in self._tries.items() if each[0] != truth.run_id}
+            self._tries = {each: when for each, when in list(self._tries.items()) if each[0] != truth.run_id}
         self.probe(f"{truth.action.value}.done")
 
     def _failed(self, truth: Truth, error: str, now: float) -> None:

@@ -366,7 +366,9 @@ class FarWorker:
         except InterlockError as error:
             self.refuse(self._refused or error)
             return 0.0
-        self._frozen = False
+        if self._frozen:
+            self._frozen = False
+            _LOG.info("runs are taken up again")
         self._heard = max(self._heard, asked)  # a claim renews what is held, too
         self._idle = claim is None
         if claim is not None and not self.stopping.is_set():  # else it is returned as what nobody works at

@@ -21,6 +21,7 @@ from interlock.evidence.content import Sealed
 from interlock.fleet.models import Facts
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.errors import Failed, InterlockError, NotFound, Refused, Unreachable
+from interlock.kernel.threads import Threads
 from interlock.queue.errors import LeaseLost
 from interlock.queue.models import WorkerProcess
 from interlock.remote.connection import Connection, several, understood
@@ -154,7 +155,7 @@ class RemoteWorkerRuns:
     patience_seconds: float = 60.0
     lost: Callable[[str], bool] = lambda _: False
     """Says of a run that this worker has lost it, so that nobody waits for the server for its sake."""
-    _here: threading.local = field(default_factory=threading.local)
+    _threads: Threads[Connection] = field(default_factory=lambda: Threads[Connection](usable=lambda _: True))
     _outlets: dict[tuple[str, int], _Outlet] = field(default_factory=dict[tuple[str, int], _Outlet])
     _claims: dict[str, Claim] = field(default_factory=dict[str, Claim])
     _opened: list[Connection] = field(default_factory=list[Connection])
@@ -320,10 +321,12 @@ class RemoteWorkerRuns:
 
     @property
     def _server(self) -> Connection:
-        if not hasattr(self._here, "connection"):
-            self._here.connection = self.connect()
-            self._opened.append(self._here.connection)
-        return self._here.connection
+        mine = self._threads.mine() or self._threads.inherit()
+        if mine is None:
+            mine = self.connect()
+            self._threads.keep(mine)
+            self._opened.append(mine)
+        return mine
 
     def _shown(self, run_id: str) -> tuple[Run, Sequence[Step]]:
         from interlock.remote.runs import read_run as read_shown

@@ -87,7 +87,7 @@ class RunMoves:
                 rung=rung,
             )
         )
-        self._say(run, "INFO", f"Execution completed, proven by {rung}")
+        self._say(run, "INFO", "Execution completed")
 
     def _check_reported(self, run: Run) -> None:
         """Refuse the word of a session outside where more than a word is needed.

@@ -135,6 +135,7 @@ class Windows:
             renders = dict(self._all())
             beside = dict(attestations.renders(self.layout.evidence, self.log, self.log.size()))
             for difference in replaced:
+                difference.path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have cleared the whole folder
                 if difference.path in renders:
                     publish.replace(difference.path, [renders[difference.path](None)])
                 elif difference.path in beside:

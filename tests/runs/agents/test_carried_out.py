@@ -17,6 +17,7 @@ RESETS = "2026-11-18T11:06:40.000Z"
 
 
 @pytest.mark.parametrize("agent", NAMES)
+@pytest.mark.proves("agents-read")
 def test_an_agent_does_its_work_and_its_figures_are_in_the_result(agents: AgentWorld, agent: str) -> None:
     run = agents.asked(agent, "write it")
     ended = agents.done(run)
@@ -73,6 +74,7 @@ def test_an_agent_that_says_itself_that_it_failed_is_not_done_although_it_ends_w
 
 
 @pytest.mark.parametrize("agent", ["claude_code", "codex", "opencode"])
+@pytest.mark.proves("agents-budget")
 def test_an_agent_that_uses_more_tokens_than_was_approved_is_ended_at_once(agents: AgentWorld, agent: str) -> None:
     run = agents.asked(agent, "spend it all", limits=Limits(wall_clock_seconds=60, tokens=5_000))
     ended = agents.done(run)
@@ -80,6 +82,7 @@ def test_an_agent_that_uses_more_tokens_than_was_approved_is_ended_at_once(agent
     assert (ended.result or {})["durations_ms"]["agent"] < 30_000
 
 
+@pytest.mark.proves("agents-budget")
 def test_an_agent_that_costs_more_than_was_approved_is_ended_at_once(agents: AgentWorld) -> None:
     run = agents.asked("opencode", "spend it all", limits=Limits(wall_clock_seconds=60, cost_microusd=30_000))
     ended = agents.done(run)
@@ -89,6 +92,7 @@ def test_an_agent_that_costs_more_than_was_approved_is_ended_at_once(agents: Age
 @pytest.mark.parametrize(
     ("agents", "agent"), [*(("sqlite", name) for name in NAMES), ("postgres", "claude_code")], indirect=["agents"]
 )
+@pytest.mark.proves("agents-resumed")
 def test_a_session_is_taken_up_again_where_it_stood_after_its_worker_was_killed(agents: AgentWorld, agent: str) -> None:
     run = agents.asked(agent, "hang until you are taken up again")
     worker = agents.worker(environment=agents.environment)

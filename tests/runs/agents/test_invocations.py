@@ -52,6 +52,7 @@ AGAIN = {
 
 
 @pytest.mark.parametrize("agent", CODING)
+@pytest.mark.proves("agents-words")
 def test_the_words_follow_from_what_is_approved(agent: str) -> None:
     narrow = Work(agent=agent, model="m", tools=("read-only",), network=False, limits=Limits(cost_microusd=1_500_000))
     assert " ".join(Known().invoke(Work(agent=agent))) == USUAL[agent]
@@ -117,6 +118,7 @@ def test_words_that_could_become_flags_or_mean_nothing_are_refused(work: object)
         work()
 
 
+@pytest.mark.proves("agents-words")
 def test_the_page_says_what_each_agent_enforces_as_the_code_has_it() -> None:
     rows = [
         [cell.strip().strip("`") for cell in line.strip("|").split("|")]

@@ -279,6 +279,7 @@ LINES = st.one_of(EVENTS, st.binary(max_size=60))
 @pytest.mark.parametrize("agent", READING)
 @settings(max_examples=150, deadline=None)
 @given(lines=st.lists(LINES, max_size=8), cut=st.integers(1, 30))
+@pytest.mark.proves("agents-read")
 def test_no_line_breaks_a_reader_and_all_that_it_says_is_bounded_and_shown_safely(
     agent: str, lines: list[bytes], cut: int
 ) -> None:

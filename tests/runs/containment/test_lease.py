@@ -45,9 +45,11 @@ def size(traces: Path) -> int:
 
 
 def stands_still(run: Contained) -> bool:
+    """Look twice: one that was just being born is not seen the first time, and nobody bears who stands still."""
     keeper = run.wait_started(0).keeper_pid
     below = processes.descendants(keeper)
-    return bool(below) and all(processes.stands_still(pid) for pid in below)
+    still = bool(below) and all(processes.stands_still(pid) for pid in below)
+    return still and set(processes.descendants(keeper)) == set(below)
 
 
 def goes_on(run: Contained, traces: Path, *, seconds: float) -> None:

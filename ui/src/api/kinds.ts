@@ -1,4 +1,5 @@
 /** Which events of the log change what a screen shows: a browser has to name each kind that it wants to hear. */
+const HELD = ["item.claimed", "item.completed", "item.failed", "item.returned", "item.released", "item.rescued"];
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "/ops/drafts": [
     "draft.created",
@@ -25,6 +26,15 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "run.archived",
     "run.judged",
     "run.action_failed",
+  ],
+  "/ops/truth": [
+    "run.judged",
+    "run.action_failed",
+    "run.started",
+    "run.done",
+    "run.failed",
+    "run.cancelled",
+    "run.returned",
   ],
   "/ops/pipelines": ["pipeline.definition_accepted"],
   "/ops/pipeline-runs": [
@@ -62,6 +72,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "node.found",
     "node.forgotten",
     "node.key_asked",
+    "config.published",
+    ...HELD,
   ],
   "/ops/config": ["config.published"],
   "/ops/alerts": [

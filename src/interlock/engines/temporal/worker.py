@@ -194,7 +194,9 @@ class TemporalWorker:
                     _LOG.warning("nothing is taken up: %s", error.message)
                 self._frozen = True
                 return True
-            self._frozen = False
+            if self._frozen:
+                self._frozen = False
+                _LOG.info("runs are taken up again")
             if claim is None:
                 return True
             self._crew.sit(claim)

@@ -72,15 +72,20 @@ class Household:
             processes.send(-self.agent, number)
 
     def _freeze(self) -> None:
-        """Stop everything; to who is not stopped yet a child may be born, and only the kernel can tell all at once."""
+        """Stop everything; to who is not stopped yet a child may be born, and only the kernel can tell all at once.
+
+        It is over when the same ones are found twice, and stood still the first time: then nobody could bear any more.
+        """
         self._signal(signal.SIGSTOP)
         if self._contained or not _LINUX:
             return
-        me = os.getpid()
+        still: set[int] | None = None
         for _ in range(_FREEZES_AT_MOST):
-            moving = [pid for pid in self._find() if pid != me and not processes.stands_still(pid)]
-            if not moving:
+            found = set(self._find()) - {os.getpid()}
+            if found == still:
                 return
+            moving = [pid for pid in found if not processes.stands_still(pid)]
+            still = None if moving else found
             for pid in moving:
                 processes.send(pid, signal.SIGSTOP)
 

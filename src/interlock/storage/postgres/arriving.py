@@ -20,8 +20,8 @@ from interlock.kernel.events import Leaf
 from interlock.storage.catalogue import COUNTERS, Column, Move, Table
 from interlock.storage.errors import DatabaseBusy, TargetNotEmpty, TargetUnfit
 from interlock.storage.postgres.database import bring_up, translate
-from interlock.storage.postgres.sequencer import seal_batch
-from interlock.storage.postgres.wire import Connection
+from interlock.storage.postgres.sequencer import seal_within
+from interlock.storage.postgres.wire import Connection, Wire
 
 _LEAST_VERSION = 140_000
 _CONNECT_SECONDS = 10
@@ -162,7 +162,7 @@ class Arriving:
             (leaf.kind, leaf.subject, leaf.time_ms, leaf.data.decode("utf-8")),
         ).fetchone()
         self._connection.execute("INSERT INTO event_unsealed VALUES (%(event_id)s)", row)
-        seal_batch(self._connection)
+        seal_within(Wire(self._connection))
 
     def frontier(self) -> Frontier:
         """Return the tree's frontier as it is stored."""

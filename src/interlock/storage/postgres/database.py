@@ -18,6 +18,7 @@ from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
+from interlock.kernel.threads import Threads
 from interlock.storage.database import Transaction, latest, migrations, queries, refuse_newer
 from interlock.storage.errors import (
     DatabaseBusy,
@@ -31,7 +32,6 @@ from interlock.storage.errors import (
 from interlock.storage.postgres.conversation import LIGHT, READING, WRITING, Conversation
 from interlock.storage.postgres.sequencer import SEAL_BATCH, Sequencer, seal_batch
 from interlock.storage.postgres.wire import Connection, Wire
-from interlock.storage.threads import Threads
 
 _DIALECT = "postgres"
 _CHANNEL = "interlock_ready"
@@ -99,9 +99,9 @@ class PostgresDatabase:
         """Give every committed event its place in the tree, in turn with other sequencers."""
         sealed = 0
         with self._translated():
-            connection = self._connection()
+            wire = self._idle_wire()
             while True:
-                batch = seal_batch(connection)
+                batch = seal_batch(wire)
                 sealed += batch
                 if batch < SEAL_BATCH:
                     return sealed
@@ -197,6 +197,8 @@ class PostgresDatabase:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
         )
+        # The driver would drop all that is prepared, and a wire's statements with it, where it sees a ROLLBACK.
+        connection.prepare_threshold = None
         connection.adapters.register_dumper(int, Int8Dumper)  # else a statement is another one for each size of number
         # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
         connection.execute("SET enable_seqscan = off")

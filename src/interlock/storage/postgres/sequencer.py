@@ -11,10 +11,12 @@ from psycopg import errors as pg
 from interlock.evidence.tree import Frontier
 from interlock.kernel.errors import InterlockError
 from interlock.storage.errors import DatabaseDamaged
-from interlock.storage.postgres.wire import Connection
+from interlock.storage.postgres.conversation import Conversation
+from interlock.storage.postgres.wire import Wire
 
 SEAL_BATCH = 1_000
-_LOCK = 0x494C4B02
+_TURN = (b"SET LOCAL lock_timeout = '1s'", b"SELECT pg_advisory_xact_lock(1229736706)")
+"""Its number is 0x494C4B02."""
 _GATHERING_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
 # The server hashes (RFC 6962: a 0x00 before the leaf), so that 1,000 leaves do not have to go to and fro. It is written
@@ -22,11 +24,11 @@ _LOOK_SECONDS = 1.0
 _PLACE = """
 WITH batch AS (
     DELETE FROM event_unsealed
-    WHERE event_id = ANY (ARRAY (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT %s))
+    WHERE event_id = ANY (ARRAY (SELECT event_id FROM event_unsealed ORDER BY event_id LIMIT :batch))
     RETURNING event_id
 ), placed AS (
     INSERT INTO leaf (leaf_index, event_id, leaf_hash)
-    SELECT %s + row_number() OVER (ORDER BY event_id) - 1, event_id,
+    SELECT :size + row_number() OVER (ORDER BY event_id) - 1, event_id,
         (SELECT sha256(decode('00', 'hex') || convert_to(leaf, 'UTF8')) FROM event WHERE event_id = batch.event_id)
     FROM batch
     RETURNING leaf_index, leaf_hash
@@ -35,26 +37,35 @@ SELECT leaf_hash FROM placed ORDER BY leaf_index
 """
 
 
-def seal_batch(connection: Connection) -> int:
+def seal_batch(wire: Wire) -> int:
     """Seal up to 1,000 events; 0 when nothing waits, or when another sequencer did not end its turn in a second."""
+    talk = Conversation(wire, (b"BEGIN", *_TURN), None)
     try:
-        with connection.transaction():
-            connection.execute("SET LOCAL lock_timeout = '1s'")
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            return _seal(connection)
-    except pg.LockNotAvailable:
-        return 0
+        sealed = _seal(talk)
+        talk.commit(())
+    except BaseException as error:
+        talk.roll_back()
+        if isinstance(error, pg.LockNotAvailable):
+            return 0
+        raise
+    return sealed
 
 
-def _seal(connection: Connection) -> int:
-    state = connection.execute("SELECT frontier FROM log_state").fetchone()
-    if state is None:
+def seal_within(wire: Wire) -> int:
+    """Seal up to 1,000 events inside a transaction that is open."""
+    return _seal(Conversation(wire, _TURN, None))
+
+
+def _seal(talk: Conversation) -> int:
+    rows, _ = talk.execute("SELECT frontier FROM log_state", {})
+    if not rows:
         raise DatabaseDamaged("the log's state is gone from the database")
-    frontier = Frontier.decode(bytes(state["frontier"]))
-    hashes = [row["leaf_hash"] for row in connection.execute(_PLACE, (SEAL_BATCH, frontier.size)).fetchall()]
-    if hashes:
-        connection.execute("UPDATE log_state SET frontier = %s", (frontier.extend(hashes).encode(),))
-    return len(hashes)
+    frontier = Frontier.decode(bytes(rows[0]["frontier"]))
+    placed, _ = talk.execute(_PLACE, {"batch": SEAL_BATCH, "size": frontier.size})
+    if placed:
+        after = frontier.extend([row["leaf_hash"] for row in placed])
+        talk.execute("UPDATE log_state SET frontier = :frontier", {"frontier": after.encode()})
+    return len(placed)
 
 
 class Sequencer:

@@ -14,6 +14,7 @@ from interlock.access.models import Actor
 from interlock.evidence.tree import Frontier, leaf_hash
 from interlock.kernel.clock import Clock, system_clock
 from interlock.kernel.events import Leaf
+from interlock.kernel.threads import Threads
 from interlock.storage.database import (
     Execute,
     Row,
@@ -30,7 +31,6 @@ from interlock.storage.sqlite import adoption
 from interlock.storage.sqlite.marker import refuse_moving
 from interlock.storage.sqlite.reading import APPLICATION_ID, open_reading, patiently, schema, translate
 from interlock.storage.sqlite.wake import Doorbell, ring
-from interlock.storage.threads import Threads
 
 _DIALECT = "sqlite"
 

@@ -19,12 +19,11 @@ from interlock.storage.catalogue import Column, Table
 from interlock.storage.database import migrations
 from interlock.storage.errors import DatabaseInUse, DatabaseMoving
 from interlock.storage.sqlite.marker import marker
-from interlock.storage.sqlite.reading import patiently, translate
+from interlock.storage.sqlite.reading import MOVED, patiently, translate
 
 _PATIENCE_SECONDS = 5.0
 _STEP_SECONDS = 0.02
 _SEAL = "moved_away"
-_SENTENCE = "this database was moved to PostgreSQL and takes nothing more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Leaving:
                 quoted = table.replace('"', '""')
                 run(
                     f'CREATE TRIGGER {_SEAL}_{change.lower()}_{number} BEFORE {change} ON "{quoted}"'
-                    f" BEGIN SELECT RAISE(ABORT, '{_SENTENCE}'); END"
+                    f" BEGIN SELECT RAISE(ABORT, '{MOVED}'); END"
                 )
         run("COMMIT")
         run("BEGIN IMMEDIATE")

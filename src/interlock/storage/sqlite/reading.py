@@ -94,6 +94,8 @@ def patiently(deed: Callable[[], Done]) -> Done:
 def translate(error: sqlite3.Error, where: str) -> Exception:
     """Turn one of the driver's errors into ours."""
     name: str = getattr(error, "sqlite_errorname", "")
+    if str(error) == MOVED:
+        return DatabaseMoved(f"{where} was left behind ({error})")
     for prefix, kind, sentence in _MEANINGS:
         if name.startswith(prefix):
             return kind(f"{where} {sentence} ({error})")
@@ -211,6 +213,8 @@ def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
+MOVED = "this database was moved to PostgreSQL and takes nothing more"
+"""What the triggers say of a database that was left behind."""
 _MEANINGS: tuple[tuple[str, type[Exception], str], ...] = (
     ("SQLITE_FULL", StorageFull, "can not grow: the disk is full"),
     ("SQLITE_IOERR_WRITE", StorageFull, "can not grow"),
@@ -223,5 +227,4 @@ _MEANINGS: tuple[tuple[str, type[Exception], str], ...] = (
     ("SQLITE_READONLY", DatabaseReadOnly, "is read-only"),
     ("SQLITE_CANTOPEN", DatabaseReadOnly, "can not be opened"),
     ("SQLITE_PERM", DatabaseReadOnly, "may not be opened"),
-    ("SQLITE_CONSTRAINT_TRIGGER", DatabaseMoved, "was left behind"),
 )

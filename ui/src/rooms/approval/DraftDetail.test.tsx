@@ -219,3 +219,35 @@ test("on a phone an approval is two thumbs' work", async () => {
   await waitFor(() => expect(asked.some((each) => each.method === "POST")).toBe(true));
   await page.viewport(1280, 860);
 });
+
+test("who reads what it prints, where it may run, what it may use and when it is done stand in the review", async () => {
+  const argv = ["claude", "-p", "say it's <b>done</b>", "--output-format", "stream-json"];
+  const limits = { ...DRAFT.terms.limits, tokens: 1_000_000, cost_microusd: 2_500_000 };
+  const terms = { ...DRAFT.terms, agent: "claude_code", command: argv, needs: ["gpu", "os=\u202e"], limits };
+  network({ ...BASE, "GET /ops/drafts/d_1": { ...DRAFT, terms: { ...terms, rung: "checked" } } });
+  const { container } = shown(<DraftDetail id="d_1" me={ALICE} />);
+  const article = await screen.findByRole("article", { name: "Draft" });
+  expect(screen.getByRole("group", { name: "Command" }).textContent).toBe(
+    "claude -p 'say it'\\''s <b>done</b>' --output-format stream-json",
+  );
+  for (const [name, text] of [
+    ["agent", "claude_code"],
+    ["needs of a node", "gpu 'os=U+202E'"],
+    ["done when", "its checks passed on exactly the result (checked)"],
+    ["tokens up to", "1,000,000 tokens"],
+    ["cost up to", "2.50 USD"],
+  ] as const) {
+    expect(screen.getByText(name).parentElement?.textContent).toBe(name + text);
+  }
+  expect(article.textContent).not.toContain("no limit");
+  expect(container.querySelector("b")).toBeNull();
+});
+
+test("what is not limited, and what needs no proof, is said before it is approved", async () => {
+  const terms = { ...DRAFT.terms, rung: "self_reported" as const };
+  network({ ...BASE, "GET /ops/drafts/d_1": { ...DRAFT, terms } });
+  shown(<DraftDetail id="d_1" me={ALICE} />);
+  expect((await screen.findByText("tokens up to")).parentElement?.textContent).toBe("tokens up tono limit");
+  expect(screen.getByText("cost up to").parentElement?.textContent).toBe("cost up tono limit");
+  expect(screen.getByRole("list", { name: "Do not overlook" }).textContent).toContain("Its word is enough");
+});

@@ -120,3 +120,46 @@ test("a field says what it would not show", async () => {
   await opened({ ...BASE, "GET /ops/drafts/d_1": { ...PLAIN, prompt: "one\u202etxt.exe" } });
   expect(screen.getByText("Holds characters that are not seen: U+202E")).toBeTruthy();
 });
+
+const LED = {
+  ...PLAIN,
+  work: {
+    ...PLAIN.work,
+    agent: "an_agent_of_tomorrow",
+    model: "fast",
+    tools: ["Edit"],
+    command: null,
+    needs: ["gpu"],
+    rung: "ci",
+  },
+};
+
+test("an edit of anything else keeps the agent, what it needs and what it has to prove", async () => {
+  const { asked } = await opened({ ...BASE, "GET /ops/drafts/d_1": LED, [EDIT]: LED });
+  expect(field("Agent").value).toBe("an_agent_of_tomorrow");
+  await userEvent.type(field("Environment"), "CI");
+  await userEvent.click(screen.getByRole("button", { name: "Edit" }));
+  const sent = await waitFor(() => put(asked) ?? Promise.reject(new Error("not yet")));
+  expect(sent).toMatchObject({
+    body: {
+      work: {
+        agent: "an_agent_of_tomorrow",
+        model: "fast",
+        tools: ["Edit"],
+        command: null,
+        needs: ["gpu"],
+        rung: "ci",
+        limits: { tokens: 0, cost_microusd: 0 },
+      },
+    },
+  });
+});
+
+test("another agent over the same command is said as the command line would say it", async () => {
+  await opened(BASE);
+  await userEvent.selectOptions(field("Agent"), "codex");
+  expect(screen.getByRole("group", { name: "yours: agent" }).textContent).toBe("codex");
+  expect(
+    screen.getByText((line) => line.startsWith("interlock draft edit d_1 --version 3 --agent codex --command 'sh -c ")),
+  ).toBeVisible();
+});

@@ -193,3 +193,52 @@ test("who may not write drafts is offered no form", async () => {
   expect(screen.queryByRole("form")).toBeNull();
   view.unmount();
 });
+
+test("an agent is chosen by its name: its command is written later, and what it needs and has to prove is sent", async () => {
+  const asked = network({ ...BASE, [CREATE]: { ...DRAFT, id: "d_9" } });
+  shown(factory());
+  await field("Prompt", "sweep");
+  await userEvent.selectOptions(screen.getByLabelText("Agent"), "claude_code");
+  await field("Model", "fast");
+  await field("Tools", "Bash(git diff:*)\nEdit");
+  await field("Needs", "gpu region=eu");
+  await userEvent.selectOptions(screen.getByLabelText("Done when"), "checked");
+  await field("tokens", "1000000");
+  await field("cost microusd", "2500000");
+  expect(screen.queryByRole("group", { name: "Command" })).toBeNull();
+  expect(screen.getByText(/The command is written for/).textContent).toContain("claude_code");
+  expect(screen.getByText("2.50 USD")).toBeVisible();
+  expect(
+    screen.getByText(
+      "interlock draft create --prompt sweep --agent claude_code --agent-model fast --allow 'Bash(git diff:*)' " +
+        "--allow Edit --need gpu --need region=eu --rung checked --limit tokens=1000000 --limit cost_microusd=2500000",
+    ),
+  ).toBeVisible();
+  await userEvent.click(button("Create draft"));
+  await waitFor(() => expect(screen.getByLabelText("address").textContent).toBe("/review/d_9"));
+  expect(asked.find((each) => each.method === "POST")?.body).toMatchObject({
+    work: {
+      agent: "claude_code",
+      model: "fast",
+      tools: ["Bash(git diff:*)", "Edit"],
+      command: null,
+      needs: ["gpu", "region=eu"],
+      rung: "checked",
+      limits: { tokens: 1_000_000, cost_microusd: 2_500_000 },
+    },
+  });
+});
+
+test("a model beside an own command is refused before anything is sent, and 0 is no limit of tokens only", async () => {
+  const asked = network({ ...BASE, [CREATE]: DRAFT });
+  shown(factory());
+  await field("Prompt", "sweep");
+  await field("Model", "fast");
+  await field("Agent command", "make");
+  await field("tokens", "0");
+  await field("wall clock seconds", "0");
+  await userEvent.click(button("Create draft"));
+  expect(screen.getByText(/^Shapes the command that is written for an agent/)).toBeVisible();
+  expect(screen.getAllByText("A whole number above 0.")).toHaveLength(1);
+  expect(asked.some((each) => each.method === "POST")).toBe(false);
+});

@@ -28,6 +28,8 @@ function warnings(draft: DraftInFull, changed: readonly string[]): string[] {
   if (draft.terms.network) found.push("The agent may reach the network.");
   if (changed.includes("command")) found.push("The command is not the one that was last approved for this repository.");
   if (changed.includes("checks")) found.push("The checks are not those that were last approved for this repository.");
+  if (changed.includes("agent")) found.push("The agent is not the one that was last approved for this repository.");
+  if (draft.terms.rung === "self_reported") found.push("Its word is enough to be done: nothing has to prove it.");
   if (draft.terms.checks.length === 0) found.push("No check judges the result.");
   for (const [name, text] of texts(draft)) {
     const hidden = countHidden(text);

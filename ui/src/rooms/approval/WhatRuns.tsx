@@ -72,7 +72,7 @@ interface Props {
 
 /** What an approval freezes: every field of the terms that is no text of its own, whatever fields there are. */
 export function WhatRuns({ terms, title = "What will run" }: Props) {
-  const facts = Object.entries(terms)
+  const facts = Object.entries({ agent: terms.agent, ...terms })
     .filter(([name]) => !ELSEWHERE.has(name))
     .map(([name, value]): Fact => [NAMES[name] ?? plain(name), name === "rung" ? rung(value) : shown(value)]);
   return (

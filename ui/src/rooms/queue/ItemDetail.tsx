@@ -5,6 +5,7 @@ import { Failure } from "../../parts/Failure";
 import { visible } from "../../parts/hidden";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
+import { counted } from "../../parts/words";
 import type { Item, ItemStatus, Me } from "../../types";
 import { addressOf } from "./address";
 import { useExplanation, useItem } from "./asked";
@@ -35,6 +36,12 @@ function Explanation({ item }: { item: Item }) {
   );
 }
 
+const WAITS_FOR: Readonly<Record<string, string>> = {
+  approval: "a new approved draft",
+  ci: "CI to report on exactly its result",
+  limit: "a place under its limit",
+};
+
 function factsOf(item: Item): Fact[] {
   const word = (value: string | null | undefined) => (value && value !== "-" ? value : "—");
   return [
@@ -44,8 +51,24 @@ function factsOf(item: Item): Fact[] {
     ["Fence", String(item.fence ?? "—")],
     ["Attempts", `${item.attempt_count} of ${item.max_attempts}`],
     ["Not before", <RelativeTime key="n" at={item.not_before} />],
-    ["Waits for", word(item.waits_for)],
+    ["Waits for", WAITS_FOR[item.waits_for ?? ""] ?? word(item.waits_for)],
     ["Concurrency key", word(item.concurrency_key)],
+    ["Needs", item.needs.length ? visible(item.needs.join(", ")) : "—"],
+    [
+      "Node",
+      item.node_id ? (
+        <Link key="o" href={`/nodes/${item.node_id}`}>
+          {item.node_id}
+        </Link>
+      ) : (
+        "—"
+      ),
+    ],
+    ["Repository", visible(word(item.repository))],
+    ["Agent", visible(word(item.agent))],
+    ...(item.aged
+      ? [["Has waited long", `counts ${counted(item.aged, "priority", "priorities")} higher`] as const]
+      : []),
     [
       "Run",
       item.run_id ? (

@@ -132,3 +132,14 @@ test("workers say who holds what, limits how far they are used, figures have a t
   expect(container.querySelector("canvas")?.width).toBeGreaterThan(100);
   expect(container.querySelector("img")).toBeNull();
 });
+
+test("an item says what it needs, where it is, and that it has waited long", async () => {
+  const placed = { needs: ["gpu", EVIL], node_id: "n_1", repository: EVIL, agent: "codex", aged: 2, waits_for: "ci" };
+  server({ "GET /ops/queue/items/ORCH-3": () => item(3, placed) });
+  const { container } = queue("/queue/ORCH-3");
+  expect(await screen.findByRole("link", { name: "n_1" })).toHaveAttribute("href", "/nodes/n_1");
+  for (const text of [`gpu, ${EVIL}`, "codex", "counts 2 priorities higher", "CI to report on exactly its result"]) {
+    expect(screen.getByText(text)).toBeVisible();
+  }
+  expect(container.querySelector("img")).toBeNull();
+});

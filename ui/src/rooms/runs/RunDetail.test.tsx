@@ -1,9 +1,9 @@
 import "./runs.css";
-import { screen, waitFor } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 import { ALICE, network, problem, shown } from "../../testing";
-import type { RunInFull } from "../../types";
+import type { RunInFull, Truth } from "../../types";
 import { lineOf, playStream, runOf } from "./played.testing";
 import { RunDetail } from "./RunDetail";
 
@@ -142,4 +142,86 @@ test("who may only look is offered no verb", async () => {
   await userEvent.click(await screen.findByRole("button", { name: "Download the receipt" }));
   await screen.findByRole("alert");
   expect(screen.queryByRole("button", { name: /Retry|Sign the head/ })).toBeNull();
+});
+
+const TRUTH: Truth = {
+  id: "r_1",
+  status: "silent",
+  reason: "no_output",
+  says: "Its process lives and has printed nothing for longer than a run may stand still.",
+  action: "ask",
+  fence: 1,
+  host: "alpha\u202e",
+  since: AT(0),
+  seen: AT(1),
+  details: { note: "<img src=x onerror=alert(1)>", takeovers: {} },
+};
+
+test("the verdict on a run says why, and what is done about it, as text", async () => {
+  network({ [GET]: { ...RUN, status: "running" }, "GET /ops/runs/r_1/truth": TRUTH });
+  const { container } = shown(<RunDetail id="r_1" me={ALICE} />);
+  const verdict = await screen.findByRole("region", { name: "Verdict" });
+  for (const text of ["silent", TRUTH.says, "A person is asked", "no_output", "alpha<U+202E>", "<img src=x"]) {
+    expect(verdict.textContent).toContain(text);
+  }
+  expect(verdict.textContent).not.toContain("takeovers");
+  expect(within(verdict).getByRole("link", { name: "Inbox" })).toHaveAttribute("href", "/inbox");
+  expect(container.querySelector("img")).toBeNull();
+});
+
+test.each([
+  ["wait", "Nothing is done about it."],
+  ["take_over", "the next worker goes on after the last completed step"],
+  ["finalise", "ended from what is stored"],
+  ["kill", "with every process of it"],
+  ["a_word_of_tomorrow", "a word of tomorrow"],
+])("what is done about a verdict is said in words: %s", async (action, words) => {
+  network({ [GET]: { ...RUN, status: "running" }, "GET /ops/runs/r_1/truth": { ...TRUTH, action } });
+  shown(<RunDetail id="r_1" me={ALICE} />);
+  expect((await screen.findByRole("region", { name: "Verdict" })).textContent).toContain(words);
+});
+
+test("an ended run of which nothing is left has no verdict, and one that can not be asked for is said", async () => {
+  const none = { ...TRUTH, status: "none", reason: null, action: null, host: null, since: null, seen: null };
+  network({ [GET]: RUN, "GET /ops/runs/r_1/truth": none });
+  const ended = shown(<RunDetail id="r_1" me={ALICE} />);
+  await screen.findByText("ORCH-001");
+  await waitFor(() => expect(ended.queries.isFetching()).toBe(0));
+  expect(screen.queryByRole("region", { name: "Verdict" })).toBeNull();
+  ended.unmount();
+  network({ [GET]: { ...RUN, status: "running" } });
+  shown(<RunDetail id="r_1" me={ALICE} />);
+  expect(await screen.findByText("What is true of it can not be told now.")).toBeVisible();
+});
+
+test("how well a run is proven done, and what its agent says of itself, stands with its facts", async () => {
+  const agent = {
+    name: "claude_code",
+    session_id: "<b>s</b>",
+    turns: 12,
+    input_tokens: 1_000_000,
+    output_tokens: 2_345,
+    cost_microusd: 2_500_000,
+    terminal: "success",
+    resets_at: null,
+  } as const;
+  network({ [GET]: { ...RUN, status: "done", rung: "checked", result: { ...RUN.result, agent } } });
+  const { container } = shown(<RunDetail id="r_1" me={ALICE} />);
+  const shownOf = await screen.findByRole("article", { name: "Run" });
+  for (const text of [
+    ...["proven done", "checked: its checks passed on exactly the result", "claude_code", "12", "<b>s</b>"],
+    ...["1,002,345 tokens: 1,000,000 read, 2,345 written", "2.50 USD", "success"],
+  ]) {
+    expect(shownOf.textContent).toContain(text);
+  }
+  expect(container.querySelector("b")).toBeNull();
+});
+
+test("a run that waits for CI says so, what it waits for, and how well it is proven so far", async () => {
+  const why = { reason: "waits_for_ci", says: "It waits for CI to report.", hint: "Bring the result to CI." };
+  const proof = { rung: "checked", tree: null, commit: null, at_ms: 0, checks: [] } as const;
+  network({ [GET]: { ...RUN, status: "pending", reason: "waits_for_ci", why, result: { ...RUN.result, proof } } });
+  shown(<RunDetail id="r_1" me={ALICE} />);
+  expect((await screen.findByRole("region", { name: "Why" })).textContent).toContain("It waits for CI to report.");
+  expect(screen.getByText("proven so far").parentElement?.textContent).toContain("checked");
 });

@@ -11,10 +11,12 @@ import type { Me, RunInFull } from "../../types";
 import { useApproved, useRun } from "../../useOpsService";
 import { Changes } from "./Changes";
 import { Checks } from "./Checks";
+import { agentFacts, proofFacts } from "./proof";
 import { Receipt } from "./Receipt";
 import { type LogHandle, RunLog } from "./RunLog";
 import { RunVerbs } from "./RunVerbs";
 import { Timeline } from "./Timeline";
+import { Verdict } from "./Verdict";
 import { Why } from "./Why";
 
 const TOLD = ["exit_code", "signal", "ended_by", "containment"] as const;
@@ -73,6 +75,8 @@ function RunFacts({ run }: { run: RunInFull }) {
         ["created", <RelativeTime key="c" at={run.created_at} />],
         ["started", <RelativeTime key="s" at={run.started_at} />],
         ["ended", <RelativeTime key="e" at={run.ended_at} />],
+        ...proofFacts(run),
+        ...agentFacts(run.result),
         ...resultFacts(run.result),
       ]}
     />
@@ -94,6 +98,7 @@ export function RunDetail({ id, me }: { id: string; me: Me }) {
         <span className="small">attempt {run.attempt}</span>
       </header>
       <Why run={run} />
+      <Verdict run={run} />
       <RunFacts run={run} />
       <Section title="Steps">
         <Timeline run={run} />

@@ -1,7 +1,7 @@
 import { screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
-import { ALICE, problem, shown } from "../../testing";
+import { ALICE, network, problem, shown } from "../../testing";
 import { runOf } from "./played.testing";
 import RunsView from "./RunsView";
 
@@ -52,5 +52,25 @@ test("the address chooses: by status, or the runs of one record", async () => {
   shown(<RunsView id={undefined} me={ALICE} />, "/runs?approved=a_1");
   expect((await screen.findByRole("link", { name: "a_1" })).getAttribute("href")).toBe("/approved/a_1");
   await screen.findByText("ORCH-120");
-  expect(asked).toEqual(["/ops/runs?status=error&limit=50", "/ops/runs?approved_id=a_1&limit=50"]);
+  expect(asked.filter((each) => each.startsWith("/ops/runs"))).toEqual([
+    "/ops/runs?status=error&limit=50",
+    "/ops/runs?approved_id=a_1&limit=50",
+  ]);
+});
+
+test("a list says of which run something is not in order, and which only waits for CI", async () => {
+  const waits = { ...runOf(0), id: "r_3", item_id: "ORCH-3", status: "pending", reason: "waits_for_ci" };
+  const runs = ["r_1", "r_2"].map((id) => ({ ...runOf(0), id, item_id: `ORCH-${id}`, status: "running" }));
+  network({
+    "GET /ops/runs": [waits, ...runs],
+    "GET /ops/truth": [
+      { id: "r_1", status: "progressing" },
+      { id: "r_2", status: "finished_unreported" },
+    ],
+  });
+  shown(<RunsView id={undefined} me={ALICE} />, "/runs");
+  expect(await screen.findByText("finished unreported")).toBeVisible();
+  expect(screen.getByText("finished unreported").closest("a")?.textContent).toContain("ORCH-r_2");
+  expect(screen.getByText("waits for CI").closest("a")?.textContent).toContain("ORCH-3");
+  expect(screen.queryByText("progressing")).toBeNull();
 });

@@ -7,23 +7,31 @@ import { ListAndDetail } from "../../parts/ListAndDetail";
 import { Older } from "../../parts/Older";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
-import type { Run } from "../../types";
-import { useRunPages } from "../../useOpsService";
+import { plain } from "../../parts/words";
+import type { Run, Truth } from "../../types";
+import { useRunPages, useTruths } from "../../useOpsService";
 import type { ViewProps } from "../../views";
 import { RunDetail } from "./RunDetail";
+import { isTrouble } from "./Verdict";
 
 const STATES = ["all", "pending", "running", "done", "error", "cancelled"] as const satisfies readonly (
   | "all"
   | Run["status"]
 )[];
 
-function rowOf(run: Run, where: string) {
+/** What a list says of a run beside its status: that it only waits for CI, or that something is not in order. */
+function Beside({ run, truth }: { run: Run; truth: Truth | undefined }) {
+  if (run.reason === "waits_for_ci") return <StateBadge state="waits for CI" />;
+  return isTrouble(truth) ? <StateBadge state={plain(truth.status)} /> : null;
+}
+
+function rowOf(run: Run, where: string, truth: Truth | undefined) {
   return {
     id: run.id,
     href: `/runs/${run.id}${where}`,
     title: (
       <>
-        <StateBadge state={run.status} /> {run.item_id}
+        <StateBadge state={run.status} /> <Beside run={run} truth={truth} /> {run.item_id}
       </>
     ),
     below: (
@@ -52,6 +60,7 @@ export default function RunsView({ id, me }: ViewProps) {
     ...(state === "all" ? {} : { status: state }),
     ...(approved ? { approved_id: approved } : {}),
   });
+  const truths = new Map((useTruths().data ?? []).map((each) => [each.id, each]));
   const asked = new URLSearchParams([
     ...(state === "all" ? [] : [["status", state]]),
     ...(approved ? [["approved", approved]] : []),
@@ -63,7 +72,7 @@ export default function RunsView({ id, me }: ViewProps) {
   return (
     <ListAndDetail
       label="Runs"
-      rows={(runs.data?.pages.flat() ?? []).map((run) => rowOf(run, where))}
+      rows={(runs.data?.pages.flat() ?? []).map((run) => rowOf(run, where, truths.get(run.id)))}
       selected={id}
       back={`/runs${where}`}
       onEnd={more}
