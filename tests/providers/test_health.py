@@ -30,6 +30,12 @@ from tests.providers.model_server import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call no answer slow because this machine has much to do; one test says how soon it is."""
+    monkeypatch.setattr(service, "_SLOW_MS", 60_000)
+
+
 def test_a_provider_that_answers_and_knows_the_model_is_ok(
     configured: Configured, server: ModelServer, kind: ProviderType
 ) -> None:

@@ -65,8 +65,11 @@ def test_what_is_signed_of_approvals_runs_and_keys_is_as_its_schema_says(ask: Do
         assert ask("evidence", "keys", *verb).code == 0
     assert ask("evidence", "keys", "revoke", "human-bob", "--reason", "lost", "--from", "3").code == 0
     assert {APPROVAL, AGENT_RUN, KEY_CHANGE} <= _all_fit(ask.root)
-    results = [each["predicate"]["result"] for each in statements(ask.root) if each["predicateType"] == AGENT_RUN]
-    assert sorted(str((each["proof"] or {}).get("rung")) for each in results) == ["None", "checked", "exit_code"]
+    results: list[dict[str, Any]] = [
+        each["predicate"]["result"] for each in statements(ask.root) if each["predicateType"] == AGENT_RUN
+    ]
+    rungs = [each["proof"]["rung"] if each["proof"] else None for each in results]
+    assert sorted(map(str, rungs)) == ["None", "checked", "exit_code"]
     assert [each["agent"]["name"] for each in results if each["agent"]] == ["codex"]
 
 
