@@ -50,6 +50,8 @@ class MemoryLog:
     signed: list[SignedHead] = field(default_factory=list[SignedHead])
     envelopes: dict[str, bytes] = field(default_factory=dict[str, bytes])
     cosigned: list[Cosignature] = field(default_factory=list[Cosignature])
+    asked: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Which leaf hashes were asked for, each time: from where, and up to where."""
 
     def size(self) -> int:
         return len(self.data)
@@ -57,8 +59,9 @@ class MemoryLog:
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
         return iter(self.data[start:end])
 
-    def leaf_hashes(self, end: int) -> Sequence[bytes]:
-        return [leaf_hash(data) for data in self.data[:end]]
+    def leaf_hashes(self, end: int, start: int = 0) -> Sequence[bytes]:
+        self.asked.append((start, end))
+        return [leaf_hash(data) for data in self.data[start:end]]
 
     def heads(self) -> Sequence[SignedHead]:
         return tuple(self.signed)

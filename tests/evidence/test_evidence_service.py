@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from evidence_samples import NOON, ORIGIN, MemoryLog, exported, leaf, room, signed_log, signer
 
-from interlock.evidence import publish
+from interlock.evidence import publish, service
 from interlock.evidence.errors import EntryNotCovered, EventMalformed, HeadRefused, KeyMissing
 from interlock.evidence.head import open_head
 from interlock.evidence.keys import load_verifiers
@@ -28,6 +28,17 @@ def test_a_tree_is_signed_once() -> None:
     log = signed_log(5)
     assert room(log).head() == log.signed[0]
     assert len(log.signed) == 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 6, 10])
+def test_a_head_never_has_more_than_a_page_of_the_log_in_memory(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_PAGE", 3)
+    log = signed_log(1, after=size - 1)
+    log.asked.clear()
+    head = room(log).head()
+    pages = log.asked[:]
+    assert open_head(head.note, [signer().verifier()]).root == root_of(log.leaf_hashes(head.size))
+    assert pages == [(start, min(start + 3, head.size)) for start in range(0, head.size, 3)]
 
 
 def test_an_empty_log_can_be_signed() -> None:

@@ -19,8 +19,8 @@ class LogReader(Protocol):
         """Yield the leaf bytes of `start <= index < end` in order."""
         ...
 
-    def leaf_hashes(self, end: int) -> Sequence[bytes]:
-        """Return the first `end` leaf hashes, 32 bytes each."""
+    def leaf_hashes(self, end: int, start: int = 0) -> Sequence[bytes]:
+        """Return the leaf hashes from `start` up to `end`, which is not among them, 32 bytes each."""
         ...
 
     def heads(self) -> Sequence[SignedHead]:

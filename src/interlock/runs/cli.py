@@ -108,7 +108,7 @@ def truth(
     from interlock.runs.truth_shown import show_truth
 
     rows = [show_truth(each.run_id, each) for each in house(_House).truths.list(limit=limit)]
-    table(rows, ("id", "status", "reason", "action", "since", "host"), empty="no run is watched")
+    table(rows, ("id", "status", "reason", "action", "since", "host"), empty="no run is under way")
 
 
 @door.command("log")

@@ -48,10 +48,10 @@ class StoredLog:
             for row in rows:
                 yield row["leaf"].encode("utf-8")
 
-    def leaf_hashes(self, end: int) -> Sequence[bytes]:
-        """Return the first `end` leaf hashes."""
+    def leaf_hashes(self, end: int, start: int = 0) -> Sequence[bytes]:
+        """Return the leaf hashes from `start` up to `end`, which is not among them."""
         with self.database.read() as transaction:
-            return [bytes(row["leaf_hash"]) for row in transaction.all("sealed_hashes", end=end)]
+            return [bytes(row["leaf_hash"]) for row in transaction.all("sealed_hashes", start=start, end=end)]
 
     def heads(self) -> Sequence[SignedHead]:
         """Return every head ever signed, by rising size."""

@@ -5,7 +5,7 @@ SELECT origin, frontier FROM log_state WHERE one = 1;
 SELECT leaf FROM sealed WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index;
 
 -- name: sealed_hashes
-SELECT leaf_hash FROM sealed WHERE leaf_index < :end ORDER BY leaf_index;
+SELECT leaf_hash FROM sealed WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index;
 
 -- name: sealed_events
 SELECT leaf_index, kind, subject, time_ms, leaf FROM sealed
