@@ -257,15 +257,21 @@ class FarWorker:
     def _beat(self) -> None:
         pause = min(_MOST_BEAT_SECONDS, self._lease_seconds / _BEATS_PER_LEASE)
         while not self._over.is_set():
-            asked, claims, until = time.monotonic(), self._claims, self._lease()
-            node = self.facts.id if asked >= self._node_at else None
-            found = self._asked(partial(self._renewed, node))
-            if found is not None:
-                held = found.held
-                self._heard = asked
-                self._let_go(held, until, asked)
-                self._carefully_return(held, asked, claiming=claims != self._claims or claims % 2 == 1)
+            try:
+                self._beat_once()
+            except Exception:  # noqa: BLE001 - without heartbeats every lease would be lost, and nothing would say why
+                _LOG.warning("a heartbeat failed, and is tried again", exc_info=True)
             self._over.wait(pause if not self._away else min(pause, _AWAY_SECONDS))
+
+    def _beat_once(self) -> None:
+        asked, claims, until = time.monotonic(), self._claims, self._lease()
+        node = self.facts.id if asked >= self._node_at else None
+        found = self._asked(partial(self._renewed, node))
+        if found is not None:
+            held = found.held
+            self._heard = asked
+            self._let_go(held, until, asked)
+            self._carefully_return(held, asked, claiming=claims != self._claims or claims % 2 == 1)
 
     def _renewed(self, node: str | None) -> Renewed:
         found = self.runs.renew(seconds=max(1.0, self._lease_seconds / 2), node_id=node)
@@ -298,13 +304,13 @@ class FarWorker:
 
     def _let_go(self, held: Mapping[str, int], until: float, asked: float) -> None:
         for execution, _ in self._executions():
-            item = execution.claim.item
+            item, begun = execution.claim.item, self._begun.get(execution.claim.item.id)
             if held.get(item.id) == item.fence:
                 execution.renewed(until)
-            elif self._begun[item.id].at > asked:
-                continue  # it was claimed after the question
+            elif begun is None or begun.at > asked:
+                continue  # it was let go of before, and is still clearing up; or it was claimed after the question
             elif not execution.lost.is_set():
-                _LOG.info("run %s was taken from us", execution.claim.run.id)
+                _LOG.info("run %s has ended, or was taken from us", execution.claim.run.id)
                 execution.lost.set()
 
     def _lease(self) -> float:
