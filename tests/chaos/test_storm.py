@@ -14,6 +14,7 @@ from chaos.faults import FAULTS, plan
 SEED = 20_261_122
 
 
+@pytest.mark.proves("fleet-storm")
 @pytest.mark.timeout(300)
 def test_after_a_short_storm_everything_is_as_if_there_had_been_none(tmp_path: Path) -> None:
     said: list[str] = []
