@@ -149,16 +149,12 @@ def database_crashed(fleet: Fleet, _node: Node) -> Generator[None]:
 def leader_killed(fleet: Fleet, node: Node) -> Generator[None]:
     """Whoever leads dies by `kill -9`, and is started again."""
     with psycopg.connect(fleet.server.url, autocommit=True) as connection:
-        rows = connection.execute("SELECT holder FROM leader ORDER BY expires_ms DESC").fetchall()
-    leading = next((each for each in fleet.nodes for (holder,) in rows if holds(each, str(holder))), node)
+        rows = connection.execute("SELECT pid FROM leader ORDER BY expires_ms DESC").fetchall()
+    processes = {each.process.pid: each for each in fleet.nodes if each.process is not None}
+    leading = next((processes[pid] for (pid,) in rows if pid in processes), node)
     leading.kill()
     yield
     leading.start()
-
-
-def holds(node: Node, holder: str) -> bool:
-    """Say whether a leader's name is of this node's process."""
-    return node.process is not None and str(node.process.pid) in holder.split(":")
 
 
 FAULTS: dict[str, Callable[[Fleet, Node], AbstractContextManager[None]]] = {

@@ -200,7 +200,7 @@ class Worker:
         self._reap()
         if not self._under_way and not self._astray:
             return
-        until = self._lease()
+        began = lease_clock()
         held = self.runs.renew(self.me.id)
         if self._under_way and time.monotonic() >= self._alive_at:
             self._alive_at = time.monotonic() + _ALIVE_SECONDS
@@ -210,7 +210,7 @@ class Worker:
             if held.get(item_id) != execution.claim.item.fence:
                 execution.lost.set()
             else:
-                execution.renewed(until)
+                execution.renewed(_until(began, execution.claim.item))
         for item_id in held.keys() - self._under_way.keys():
             # Nobody carries it out, and our own heartbeat would keep it from being rescued.
             with self.links.look() as queue:
@@ -242,7 +242,9 @@ class Worker:
     def _claim(self) -> None:
         self._reap()
         while len(self._under_way) < self.concurrency and not self.stopping.is_set():
-            until = self._lease()
+            began = lease_clock()
+            if not self._may_find():
+                return
             try:
                 claim = self._take()
             except (Frozen, NodeNotTaking, NodeBehind, NodeUnknown) as error:
@@ -254,15 +256,18 @@ class Worker:
             if claim is None:
                 return
             self._dirty.set()
-            self._start(claim, until)
+            self._start(claim, _until(began, claim.item))
+
+    def _may_find(self) -> bool:
+        """Say whether a claim would find or be told something; many are woken for one item, and looking is cheap."""
+        presence = self.links.presence
+        if presence is not None and presence.waits_for():
+            return True
+        with self.links.look() as queue:
+            return queue.waiting(Executor.INTERLOCK) or queue.due()
 
     def _take(self) -> Claim | None:
-        """Claim something; many are woken for one item, and who only looks holds nobody up."""
         presence = self.links.presence
-        with self.links.look() as queue:
-            waiting = queue.waiting(Executor.INTERLOCK) or queue.due()
-        if not waiting and (presence is None or not presence.waits_for()):
-            return None
         if presence is None:
             return self.runs.claim(self.bench.actor, self.me, self._refused)
         if waits_for := presence.waits_for():
@@ -281,10 +286,6 @@ class Worker:
         """Clear up after a run that will not go on: an earlier claim may have left something."""
         self._dirty.set()
         self._do_aside(self.tidy)
-
-    def _lease(self) -> float:
-        """Return until when what is claimed or renewed now may be at work: a little less than others leave it alone."""
-        return lease_clock() + self.lease_seconds * _OF_A_LEASE
 
     def _start(self, claim: Claim, until: float) -> None:
         execution = Execution(bench=self.bench, claim=claim, lease_until=until)
@@ -368,3 +369,11 @@ class Worker:
     def _show(self) -> None:
         self.links.seal()  # windows show what is sealed
         self.links.wrote()
+
+
+def _until(began: float, item: Item) -> float:
+    """Return until when what was claimed or renewed after `began` may be at work: a little less than others leave it.
+
+    An item keeps the lease with which it was claimed, whatever the settings say since.
+    """
+    return began + item.lease_ms / 1000 * _OF_A_LEASE
