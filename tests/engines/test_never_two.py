@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from interlock.runs.containment import processes
+from interlock.runs.containment.line import lease_clock
 from interlock.runs.models import Run, RunStatus
 from tests.conftest import until
 from tests.engines.collector import agent, collecting
@@ -60,3 +61,17 @@ def test_an_agent_goes_on_where_it_stood_when_its_worker_was_only_slow(world: Wo
         worker.signal(signal.SIGCONT)
         assert world.wait_for(run).status is RunStatus.DONE, world.story(run)
         assert [line for _, line in collector.told()] == ["begins", *map(str, range(1, 151)), ""]
+
+
+def test_a_lease_stays_as_short_as_it_was_claimed_whatever_is_set_since(world: World) -> None:
+    run = world.create(("sleep", "1"), repository=None)
+    worker = world.house.worker(concurrency=1)
+    worker.lease_seconds = 600.0
+    worker._claim()  # pyright: ignore[reportPrivateUsage] - one turn of its loop, to look at what came of it
+    ((execution, thread),) = worker._under_way.values()  # pyright: ignore[reportPrivateUsage] - the same
+    for _ in range(2):
+        assert execution.lease_until is not None
+        assert execution.lease_until - lease_clock() < world.item(run).lease_ms / 1000
+        worker._beat()  # pyright: ignore[reportPrivateUsage] - the same
+    thread.join(PATIENCE_SECONDS)
+    assert world.run(run).status is RunStatus.DONE, world.story(run)

@@ -26,12 +26,11 @@ from interlock.runs.containment.line import lease_clock
 from interlock.runs.models import Claim
 from interlock.runs.repositories import remove_tree
 from interlock.runs.service import Runs
-from interlock.runs.steps import Bench, Execution, check_name, place_name
+from interlock.runs.steps import Bench, Execution, check_name, leased_until, place_name
 
 _LOG = logging.getLogger("interlock.worker")
 _PROMOTE_SECONDS = 1.0
 _BEATS_PER_LEASE = 4
-_OF_A_LEASE = 0.9
 _MOST_TICK_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
 _SIGN_SECONDS = 60.0
@@ -210,7 +209,7 @@ class Worker:
             if held.get(item_id) != execution.claim.item.fence:
                 execution.lost.set()
             else:
-                execution.renewed(_until(began, execution.claim.item))
+                execution.renewed(leased_until(began, execution.claim.item))
         for item_id in held.keys() - self._under_way.keys():
             # Nobody carries it out, and our own heartbeat would keep it from being rescued.
             with self.links.look() as queue:
@@ -256,7 +255,7 @@ class Worker:
             if claim is None:
                 return
             self._dirty.set()
-            self._start(claim, _until(began, claim.item))
+            self._start(claim, leased_until(began, claim.item))
 
     def _may_find(self) -> bool:
         """Say whether a claim would find or be told something; many are woken for one item, and looking is cheap."""
@@ -369,11 +368,3 @@ class Worker:
     def _show(self) -> None:
         self.links.seal()  # windows show what is sealed
         self.links.wrote()
-
-
-def _until(began: float, item: Item) -> float:
-    """Return until when what was claimed or renewed after `began` may be at work: a little less than others leave it.
-
-    An item keeps the lease with which it was claimed, whatever the settings say since.
-    """
-    return began + item.lease_ms / 1000 * _OF_A_LEASE

@@ -39,13 +39,12 @@ from interlock.runs.containment.processes import boot_id, start_time_of
 from interlock.runs.models import Claim, Outcome, StepName
 from interlock.runs.options import RunOptions
 from interlock.runs.repositories import Git, Mirrors, Worktrees, remove_tree
-from interlock.runs.steps import Bench, Execution, check_name, place_name
+from interlock.runs.steps import Bench, Execution, check_name, leased_until, place_name
 
 _LOG = logging.getLogger("interlock.worker")
 _MOST_BEAT_SECONDS = 1.0
 _BEATS_PER_LEASE = 4
 _NODE_SECONDS = 5.0
-_OF_A_LEASE = 0.9
 """For this part of a lease an agent may be at work without another answer; then it stands still."""
 _LOOK_SECONDS = 0.05
 _OUTPUT_SECONDS = 0.5
@@ -264,13 +263,13 @@ class FarWorker:
             self._over.wait(pause if not self._away else min(pause, _AWAY_SECONDS))
 
     def _beat_once(self) -> None:
-        asked, claims, until = time.monotonic(), self._claims, self._lease()
+        asked, claims, began = time.monotonic(), self._claims, lease_clock()
         node = self.facts.id if asked >= self._node_at else None
         found = self._asked(partial(self._renewed, node))
         if found is not None:
             held = found.held
             self._heard = asked
-            self._let_go(held, until, asked)
+            self._let_go(held, began, asked)
             self._carefully_return(held, asked, claiming=claims != self._claims or claims % 2 == 1)
 
     def _renewed(self, node: str | None) -> Renewed:
@@ -302,20 +301,16 @@ class FarWorker:
             _LOG.info("the server answers again")
         return found
 
-    def _let_go(self, held: Mapping[str, int], until: float, asked: float) -> None:
+    def _let_go(self, held: Mapping[str, int], began: float, asked: float) -> None:
         for execution, _ in self._executions():
             item, begun = execution.claim.item, self._begun.get(execution.claim.item.id)
             if held.get(item.id) == item.fence:
-                execution.renewed(until)
+                execution.renewed(leased_until(began, item))
             elif begun is None or begun.at > asked:
                 continue  # it was let go of before, and is still clearing up; or it was claimed after the question
             elif not execution.lost.is_set():
                 _LOG.info("run %s has ended, or was taken from us", execution.claim.run.id)
                 execution.lost.set()
-
-    def _lease(self) -> float:
-        """Return until when agents may be at work if the server is asked now, and answers."""
-        return lease_clock() + self._lease_seconds * _OF_A_LEASE
 
     def _carefully_return(self, held: Mapping[str, int], asked: float, *, claiming: bool) -> None:
         """Return what we hold and nobody here works at; what was never begun, the next claim takes up."""
@@ -357,7 +352,7 @@ class FarWorker:
 
     def _claim_one(self) -> float:
         """Ask for a run and begin it; returns how long to wait until the next is asked for, in seconds."""
-        until, asked = self._lease(), time.monotonic()
+        began, asked = lease_clock(), time.monotonic()
         try:
             wait = 0 if self.once else _WAIT_SECONDS
             claim = self.runs.claim(self.me, self._fences(), node_id=self.facts.id, wait_seconds=wait)
@@ -378,7 +373,7 @@ class FarWorker:
         self._heard = max(self._heard, asked)  # a claim renews what is held, too
         self._idle = claim is None
         if claim is not None and not self.stopping.is_set():  # else it is returned as what nobody works at
-            self._begin(claim, until)
+            self._begin(claim, leased_until(began, claim.item))
         return 0.0 if claim is not None or not self.once else _LOOK_SECONDS
 
     def _begin(self, claim: Claim, until: float) -> None:

@@ -26,6 +26,7 @@ from interlock.kernel.canonical import Json, JsonObject, digest
 from interlock.kernel.clock import Clock, to_text
 from interlock.kernel.errors import InterlockError, Unreachable
 from interlock.queue.errors import LeaseLost
+from interlock.queue.models import Item
 from interlock.runs.agents import AGENTS
 from interlock.runs.agents.hearing import Hearing
 from interlock.runs.agents.port import Adapter, Said
@@ -47,6 +48,7 @@ from interlock.runs.vitals import Vitals
 RUN_PREDICATE = "urn:interlock:predicate:agent-run/v1"
 
 _WATCH_SECONDS = 0.1
+_OF_A_LEASE = 0.9
 _DISK_SHARE = 20
 """A look at the disk may take a twentieth of the time: the next one waits twenty times as long as the last took."""
 _START_SECONDS = 60.0
@@ -791,6 +793,14 @@ class Execution:
     @property
     def _actor(self) -> Actor:
         return self.bench.actor
+
+
+def leased_until(began: float, item: Item) -> float:
+    """Return until when what was claimed or renewed after `began` may be at work, by `containment.line.lease_clock`.
+
+    A little less than others leave it alone; an item keeps the lease with which it was claimed, whatever is set since.
+    """
+    return began + item.lease_ms / 1000 * _OF_A_LEASE
 
 
 def marker(run_id: str, fence: int) -> str:
