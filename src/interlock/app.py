@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from interlock.alerts.service import Alerts
     from interlock.alerts.watcher import Alerter
     from interlock.delivery import Delivery
-    from interlock.engines.local import Worker
+    from interlock.engines.local import Links, Worker
+    from interlock.engines.reconciler import Reconciler
     from interlock.engines.temporal.worker import TemporalWorker
     from interlock.evidence.content import Sealed
     from interlock.evidence.directory import Key, KeyDirectory
@@ -67,11 +68,13 @@ if TYPE_CHECKING:
     from interlock.queue.bulks import Bulks
     from interlock.queue.markdown_journal import Journal
     from interlock.queue.markdown_service import MarkdownQueue
+    from interlock.queue.models import WorkerProcess
     from interlock.runs.far import FarRuns
     from interlock.runs.options import RunOptions
     from interlock.runs.ports import FarDesk
     from interlock.runs.repositories import Mirrors
     from interlock.runs.results import Receipts, Results
+    from interlock.runs.steps import Bench
     from interlock.runs.watching import Truths
     from interlock.storage.database import Database, Transaction
     from interlock.storage.evidence import StoredLog
@@ -837,16 +840,10 @@ class Interlock:
         import os
         import socket
 
-        from interlock.access.tokens import without_tokens
-        from interlock.engines.local import Links, Worker
-        from interlock.engines.reconciler import Machine, Reconciler
+        from interlock.engines.local import Worker
         from interlock.evidence.keys import load_signer
-        from interlock.kernel.clock import system_clock
         from interlock.queue.models import WorkerProcess
         from interlock.runs.containment.processes import boot_id, start_time_of
-        from interlock.runs.repositories import Worktrees
-        from interlock.runs.steps import Bench
-        from interlock.workspace.run_loops import RunLoops
 
         load_signer(self.layout.keys / self.service_key, f"interlock/{self.service_key.removesuffix('.key')}")
         if (self.layout.keys / LOG_KEY).exists():
@@ -861,43 +858,9 @@ class Interlock:
             start_time=start_time_of(os.getpid()) or 0,
         )
         options = self.settings.worker
-        bench = Bench(
-            runs=self.runs,
-            actor=actor,
-            attest=self.attest,
-            mirrors=self._mirrors,
-            worktrees=Worktrees(self.layout.worktrees),
-            state=self.layout.state,
-            windows=self.layout.ops,
-            folder=self.layout.runs,
-            options=self._run_options(),
-            now=system_clock,
-            environment=without_tokens(os.environ),
-            probe=probe,
-        )
-        links = Links(
-            queue=lambda: self.queue(actor),
-            look=self.queue_look,
-            listen=self.database.listen,
-            wrote=lambda: _log_all(self.catch_up(actor)),
-            seal=self.database.seal,
-            sign=lambda: self._sign(actor),
-            alive=lambda runs: RunLoops(self.layout, self.runs).beat(runs, system_clock()),
-            archive=lambda: self._archive(actor),
-            promote=lambda: self._promote(actor),
-            presence=self.presence,
-            watch=self._look_around(actor),
-        )
-        reconciler = Reconciler(
-            me=me,
-            truths=self.truths,
-            actor=actor,
-            sight=Machine(worktrees=self.layout.worktrees, mirrors=self.layout.mirrors),
-            options=self.settings.truth,
-            grace_seconds=options.grace_seconds,
-            node_id=lambda: self.presence.node_id,
-            probe=lambda point: probe(f"reconcile.{point}"),
-        )
+        bench = self._bench(actor, probe)
+        links = self._links(actor)
+        reconciler = self._reconciler(me, actor, probe)
         worker = Worker(
             me=me,
             reconciler=reconciler,
@@ -918,6 +881,63 @@ class Interlock:
 
         self._adopters.append(adopted)
         return worker
+
+    def _bench(self, actor: Actor, probe: Callable[[str], None]) -> Bench:
+        """Return what a worker has at hand to carry out runs."""
+        from interlock.access.tokens import without_tokens
+        from interlock.kernel.clock import system_clock
+        from interlock.runs.repositories import Worktrees
+        from interlock.runs.steps import Bench
+
+        return Bench(
+            runs=self.runs,
+            actor=actor,
+            attest=self.attest,
+            mirrors=self._mirrors,
+            worktrees=Worktrees(self.layout.worktrees),
+            state=self.layout.state,
+            windows=self.layout.ops,
+            folder=self.layout.runs,
+            options=self._run_options(),
+            now=system_clock,
+            environment=without_tokens(os.environ),
+            probe=probe,
+        )
+
+    def _links(self, actor: Actor) -> Links:
+        """Return what a worker needs of the house."""
+        from interlock.engines.local import Links
+        from interlock.kernel.clock import system_clock
+        from interlock.workspace.run_loops import RunLoops
+
+        return Links(
+            queue=lambda: self.queue(actor),
+            look=self.queue_look,
+            listen=self.database.listen,
+            wrote=lambda: _log_all(self.catch_up(actor)),
+            seal=self.database.seal,
+            sign=lambda: self._sign(actor),
+            alive=lambda runs: RunLoops(self.layout, self.runs).beat(runs, system_clock()),
+            archive=lambda: self._archive(actor),
+            promote=lambda: self._promote(actor),
+            presence=self.presence,
+            watch=self._look_around(actor),
+        )
+
+    def _reconciler(self, me: WorkerProcess, actor: Actor, probe: Callable[[str], None]) -> Reconciler:
+        """Return who says of every run what is true of it, as this machine sees it."""
+        from interlock.engines.reconciler import Machine, Reconciler
+
+        return Reconciler(
+            me=me,
+            truths=self.truths,
+            actor=actor,
+            sight=Machine(worktrees=self.layout.worktrees, mirrors=self.layout.mirrors),
+            options=self.settings.truth,
+            grace_seconds=self.settings.worker.grace_seconds,
+            node_id=lambda: self.presence.node_id,
+            probe=lambda point: probe(f"reconcile.{point}"),
+        )
 
     def _run_options(self) -> RunOptions:
         from interlock.runs.options import RunOptions

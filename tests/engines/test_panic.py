@@ -65,3 +65,23 @@ def test_no_token_of_the_environment_reaches_an_agent(world: World) -> None:
     assert "s3cr3t" not in world.story(run)
     assert "PLAIN=plain" in world.log(run)
     assert not any(line.startswith("ORCH_") for line in world.log(run))
+
+
+def test_a_panic_is_not_said_to_be_over_because_nothing_waits_any_more(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "interlock.worker")
+    run = world.create("true")
+    worker = world.house.worker(concurrency=1)
+    panic(world)
+    worker._claim()  # pyright: ignore[reportPrivateUsage] - one turn of its loop, here and below
+    assert "nothing is taken up" in caplog.text
+    world.house.runs.cancel(ALICE, run.id)
+    worker._claim()  # pyright: ignore[reportPrivateUsage] - as above
+    assert "taken up again" not in caplog.text
+    release(world)
+    world.create("true")
+    worker._claim()  # pyright: ignore[reportPrivateUsage] - as above
+    assert "taken up again" in caplog.text
+    ((_, thread),) = worker._under_way.values()  # pyright: ignore[reportPrivateUsage] - as above
+    thread.join(20)

@@ -469,7 +469,7 @@ def test_a_clock_that_jumps_an_hour_harms_no_run(tmp_path: Path, jump_ms: int, p
     with jumping(tmp_path / "w") as (house, clock):
         (tmp_path / "places").mkdir()
         town = Town(house, tmp_path / "places")
-        claim, looker = town.begun(worker("w")), town.looker(replace(OPTIONS, silent=policy))  # type: ignore[arg-type]
+        claim, looker = town.begun(worker("w")), town.looker(replace(OPTIONS, silent=policy))  # type: ignore[arg-type] - a case's own value
         pulse = town.beats(claim, town.process())
         for second in range(40):
             clock[0] += 1000 + (jump_ms if second == 20 else 0)

@@ -88,7 +88,7 @@ def test_6_a_spoilt_window_file_is_no_failure_and_locks_nobody_out(served: Serve
     for _ in range(5):
         assert served.client("actions").get(f"/ops/drafts/{draft_id}").status_code == 200
     surrogate = {"content": b'{"prompt": "\\ud800"}', "headers": {"Content-Type": "application/json"}}
-    told(served.client().post("/ops/drafts", **surrogate), 422)  # type: ignore[arg-type]
+    told(served.client().post("/ops/drafts", **surrogate), 422)  # type: ignore[arg-type] - a case's own value
     assert served.client().post("/ops/drafts", json={"prompt": "p"}).status_code == 201
 
 

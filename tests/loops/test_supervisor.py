@@ -25,7 +25,7 @@ __all__ = ["rooms"]
 
 @contextmanager
 def supervising(house: Interlock, **options: float) -> Generator[Supervisor]:
-    supervisor = Supervisor(loops=house.loops, actor=WORKER, **options)  # type: ignore[arg-type]
+    supervisor = Supervisor(loops=house.loops, actor=WORKER, **options)  # type: ignore[arg-type] - a case's own value
     thread = threading.Thread(target=supervisor.work)
     thread.start()
     try:

@@ -16,7 +16,7 @@ def job(name: str, tokens: int, *, sensitive: bool = False, stage: str = "build"
         estimated_tokens=tokens,
         estimated_latency_ms=tokens // 10,
         budget_sensitive=sensitive,
-        **given,  # type: ignore[arg-type]
+        **given,  # type: ignore[arg-type] - a case's own value
     )
 
 
@@ -24,7 +24,7 @@ def staged(*jobs: Job, limit: Budget, dialect: str = "stages") -> tuple[Definiti
     names = dict.fromkeys(each.stage for each in jobs)
     stages = [Stage(name=name, type="Build", budget=limit) for name in names]
     rules = [CheckpointRule(name="gate", role="planner", artefact="out/gate.json")]
-    of = definition(*jobs, stages=stages, rules=rules, dialect=dialect)  # type: ignore[arg-type]
+    of = definition(*jobs, stages=stages, rules=rules, dialect=dialect)  # type: ignore[arg-type] - a case's own value
     return of, of.stages[0]
 
 

@@ -118,13 +118,13 @@ def look(probe: Probe, root: Path = Path("/"), pauses: list[float] | None = None
 
 
 def http(url: str, **more: object) -> Probe:
-    return replace(Probe(name="answers", kind="http", url=url), **more)  # type: ignore[arg-type]
+    return replace(Probe(name="answers", kind="http", url=url), **more)  # type: ignore[arg-type] - a case's own value
 
 
 def metric(root: Path, content: str, value: str = "rate", **more: object) -> Finding:
     (root / "m.json").write_text(content)
     probe = Probe(name="m", kind="metric", file="m.json", value=value, threshold=Threshold("<", Decimal(5)))
-    return look(replace(probe, **more), root)  # type: ignore[arg-type]
+    return look(replace(probe, **more), root)  # type: ignore[arg-type] - a case's own value
 
 
 def test_an_answer_with_the_expected_status_and_text_passes(site: tuple[str, list[str]]) -> None:
@@ -322,7 +322,7 @@ def test_a_number_can_be_asked_for_over_http(site: tuple[str, list[str]]) -> Non
 def test_health_is_the_worst_of_what_was_measured() -> None:
     def found(measures: str, value: str) -> Finding:
         measured = Finding(name="x", kind="metric", passed=True, measured=value, message="", value=Decimal(value))
-        return replace(measured, measures=measures)  # type: ignore[arg-type]
+        return replace(measured, measures=measures)  # type: ignore[arg-type] - a case's own value
 
     health = health_of([found("error_rate", "1.25"), found("error_rate", "4.5"), found("response_time_ms", "80.9")])
     assert health == Health(error_rate_milli=4500, response_time_ms=80)

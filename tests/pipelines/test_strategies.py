@@ -26,7 +26,7 @@ FIRST = Change(environment="Staging", version="1.0", previous=None)
 def recipe(strategy: Strategy, **more: object) -> Recipe:
     needed, besides = HOOKS[strategy]
     hooks = {name: Line(argv=(name, "${VERSION}", "${COLOUR}${INSTANCE}${WEIGHT}")) for name in needed | besides}
-    return Recipe(strategy=strategy, hooks=hooks, **more)  # type: ignore[arg-type]
+    return Recipe(strategy=strategy, hooks=hooks, **more)  # type: ignore[arg-type] - a case's own value
 
 
 def told(command: Command | None) -> str | None:

@@ -209,7 +209,7 @@ POLICIES = st.fixed_dictionaries(
         for verdict in Verdict
         if hasattr(TruthOptions(), verdict.value)
     }
-).map(lambda chosen: TruthOptions(**chosen))  # type: ignore[arg-type]
+).map(lambda chosen: TruthOptions(**chosen))  # type: ignore[arg-type] - a case's own value
 
 
 def truth(verdict: Verdict, action: Action, *, reason: str = "no_output", fence: int = 1, sign: str = "s") -> Truth:
@@ -282,7 +282,7 @@ def test_nobody_is_given_up_who_holds_a_lease_and_lives(facts: Facts, options: T
 @pytest.mark.parametrize("policy", ["kill", "take_over", "finalise"])
 def test_a_silent_run_is_only_ended_by_who_watched_the_silence(policy: str) -> None:
     """A clock that jumped an hour ahead makes every run look silent; it may make people look, and nothing else."""
-    options = replace(OPTIONS, silent=policy)  # type: ignore[arg-type]
+    options = replace(OPTIONS, silent=policy)  # type: ignore[arg-type] - a case's own value
     jumped = replace(AT_WORK, quiet_seconds=3600.0, watched_seconds=2.0)
     assert judge(jumped, options) == Judged(Verdict.SILENT, "no_output", Action.ASK, "not_watched_for_long")
     assert judge(replace(jumped, watched_seconds=600.0), options).action == Action(policy)
@@ -320,7 +320,7 @@ def test_the_policy_as_it_comes_is_one_that_makes_sense(verdict: Verdict) -> Non
 )
 def test_a_policy_that_makes_no_sense_is_refused(key: str, value: str) -> None:
     with pytest.raises(Invalid, match=f"{key} can not be {value}"):
-        check_options(replace(TruthOptions(), **{key: value}))  # type: ignore[arg-type]
+        check_options(replace(TruthOptions(), **{key: value}))  # type: ignore[arg-type] - a case's own value
 
 
 def test_who_watched_for_less_time_takes_nothing_back() -> None:
