@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -13,29 +13,26 @@ from typing import TYPE_CHECKING, Any, get_args
 from interlock.access.errors import Frozen
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.approval.models import Rung, Work
-from interlock.approval.ports import Desk, Signed
+from interlock.approval.ports import Signed
 from interlock.approval.service import Approval
 from interlock.fleet.errors import NotLeader
 from interlock.kernel.canonical import JsonObject
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError, Invalid
-from interlock.kernel.events import Emit, Event
+from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
 from interlock.runs.agents import Known
-from interlock.runs.moves import RunMoves
-from interlock.runs.ports import RunDesk
 from interlock.runs.service import Runs
 from interlock.settings import DatabaseSettings, Engine, Followed, Settings, checked_address, load, load_followed
 from interlock.workspace.layout import Layout
 
 if TYPE_CHECKING:
-    from interlock.access.ports import Desk as AccessDesk
     from interlock.access.service import Access
-    from interlock.alerts.ports import Desk as AlertDesk
     from interlock.alerts.service import Alerts
     from interlock.alerts.watcher import Alerter
     from interlock.delivery import Delivery
+    from interlock.desks import Desks
     from interlock.engines.local import Links, Worker
     from interlock.engines.reconciler import Reconciler
     from interlock.engines.temporal.worker import TemporalWorker
@@ -48,15 +45,12 @@ if TYPE_CHECKING:
     from interlock.evidence.service import Evidence
     from interlock.fleet.leading import Part, Reign
     from interlock.fleet.models import Facts, Process, Term
-    from interlock.fleet.ports import Desk as FleetDesk
     from interlock.fleet.presence import Presence
     from interlock.fleet.service import Fleet
     from interlock.fleet.watch import Watch
-    from interlock.inbox.ports import Desk as InboxDesk
     from interlock.inbox.ports import PanicRow
     from interlock.inbox.service import Inbox
     from interlock.kernel.once import Noted, Once
-    from interlock.loops.ports import Desk as LoopDesk
     from interlock.loops.service import Loops
     from interlock.loops.supervisor import Supervisor
     from interlock.pipelines.deployments import Deployments
@@ -71,15 +65,12 @@ if TYPE_CHECKING:
     from interlock.queue.models import WorkerProcess
     from interlock.runs.far import FarRuns
     from interlock.runs.options import RunOptions
-    from interlock.runs.ports import FarDesk
     from interlock.runs.repositories import Mirrors
     from interlock.runs.results import Receipts, Results
     from interlock.runs.steps import Bench
     from interlock.runs.watching import Truths
-    from interlock.storage.database import Database, Transaction
+    from interlock.storage.database import Database
     from interlock.storage.evidence import StoredLog
-    from interlock.storage.queue import StoredItems
-    from interlock.storage.runs import StoredRuns
     from interlock.workspace.queue_window import QueueWindows
     from interlock.workspace.windows import Windows
 
@@ -126,6 +117,13 @@ class Interlock:
         database = open_database(layout, settings, now=now)
         return cls(layout, settings, database, UlidSource(), followed=followed)
 
+    @cached_property
+    def desks(self) -> Desks:
+        """What a verb needs of one transaction, room by room."""
+        from interlock.desks import Desks
+
+        return Desks(self.database, lambda: self.settings, lambda: self.followed.version)
+
     # --- rooms --------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -136,9 +134,9 @@ class Interlock:
         from interlock.kernel.clock import system_clock
 
         return Access(
-            open=self._access_desk,
-            look=self._access_look,
-            light=self._access_light,
+            open=self.desks.access.open,
+            look=self.desks.access.look,
+            light=self.desks.access.light,
             new_ulid=self.new_ulid,
             environment=cache(lambda: from_environment(os.environ)),
             options=self.settings.access,
@@ -169,8 +167,8 @@ class Interlock:
     def approval(self) -> Approval:
         """The plan, drafts and approved records."""
         return Approval(
-            open=self._approval_desk,
-            look=self._approval_look,
+            open=self.desks.approval.open,
+            look=self.desks.approval.look,
             new_ulid=self.new_ulid,
             pin=self.pin,
             agents=Known(),
@@ -186,14 +184,14 @@ class Interlock:
 
         return Alerts(
             root=str(self.layout.root),
-            open=self._alert_desk,
-            look=self._alert_look,
+            open=self.desks.alerts.open,
+            look=self.desks.alerts.look,
             new_ulid=self.new_ulid,
             environment=os.environ,
             options=self.settings.alerts,
             outbox=Outbox(
-                open=self._alert_desk,
-                look=self._alert_look,
+                open=self.desks.alerts.open,
+                look=self.desks.alerts.look,
                 environment=os.environ,
                 options=self.settings.alerts,
                 repo=str(self.layout.root),
@@ -254,8 +252,8 @@ class Interlock:
             root=str(self.layout.root),
             runs=str(self.layout.loops),
             recent_runs=self._recent_runs,
-            open=self._loop_desk,
-            look=self._loop_look,
+            open=self.desks.loops.open,
+            look=self.desks.loops.look,
             new_ulid=self.new_ulid,
             clock=system_clock,
             environment=os.environ,
@@ -291,7 +289,7 @@ class Interlock:
         from interlock.inbox.service import Inbox
 
         return Inbox(
-            look=self._inbox_look,
+            look=self.desks.inbox.look,
             panic=self._panicked,
             lost=lambda: lost(self.queue_look),
             loops=lambda: troubled(self.loops),
@@ -367,7 +365,7 @@ class Interlock:
         return Configuration(
             path=self.layout.ops / "provider.json",
             folder=self.layout.state / "provider",
-            log=self._provider_log,
+            log=self.desks.providers.open,
             new_ulid=self.new_ulid,
             installed=is_installed,
         )
@@ -376,9 +374,9 @@ class Interlock:
     def runs(self) -> Runs:
         """Runs."""
         return Runs(
-            open=self._run_desk,
-            look=self._run_look,
-            light=self._run_light,
+            open=self.desks.runs.open,
+            look=self.desks.runs.look,
+            light=self.desks.runs.light,
             new_ulid=self.new_ulid,
             rung=Rung(self.settings.runs.rung),
         )
@@ -390,7 +388,12 @@ class Interlock:
         from interlock.runs.watching import Truths
 
         check_options(self.settings.truth)
-        return Truths(open=self._run_desk, look=self._run_look, light=self._run_light, options=self.settings.truth)
+        return Truths(
+            open=self.desks.runs.open,
+            look=self.desks.runs.look,
+            light=self.desks.runs.light,
+            options=self.settings.truth,
+        )
 
     @cached_property
     def far_runs(self) -> FarRuns:
@@ -399,17 +402,16 @@ class Interlock:
 
         return FarRuns(
             runs=self.runs,
-            look=self._run_look,
-            light=self._far_light,
+            look=self.desks.runs.look,
+            light=self.desks.far_runs.light,
             fleet=self.fleet,
             attest=partial(self.attest, on_behalf=True),
         )
 
-    @contextmanager
-    def queue(self, actor: Actor) -> Generator[Queue]:
+    @property
+    def queue(self) -> Callable[[Actor], AbstractContextManager[Queue]]:
         """Open the queue for writing. Which of its verbs panic freezes, each knows itself."""
-        with self.database.write(actor, calming=None) as transaction:
-            yield self._queue(transaction)
+        return self.desks.queue.open
 
     @cached_property
     def bulks(self) -> Bulks:
@@ -419,11 +421,10 @@ class Interlock:
 
         return Bulks(open=self.queue, look=self.queue_look, new_ulid=self.new_ulid, clock=system_clock)
 
-    @contextmanager
-    def queue_look(self) -> Generator[Queue]:
+    @property
+    def queue_look(self) -> Callable[[], AbstractContextManager[Queue]]:
         """Open the queue for reading."""
-        with self.database.read() as transaction:
-            yield self._queue(transaction)
+        return self.desks.queue.look
 
     def beside(self, target: str) -> Interlock:
         """Return the rooms over the database that `--db` names: the workspace's own, or one with its own log.
@@ -482,7 +483,10 @@ class Interlock:
         from interlock.fleet.service import Fleet
 
         return Fleet(
-            open=self._fleet_desk, look=self._fleet_look, light=self._fleet_light, validate=_check_configuration
+            open=self.desks.fleet.open,
+            look=self.desks.fleet.look,
+            light=self.desks.fleet.light,
+            validate=_check_configuration,
         )
 
     @cached_property
@@ -819,14 +823,16 @@ class Interlock:
         """What runs brought about, on its way to people."""
         from interlock.runs.results import Results
 
-        return Results(runs=self.runs, look=self._approval_look, mirrors=self._mirrors, thawed=self._thawed)
+        return Results(runs=self.runs, look=self.desks.approval.look, mirrors=self._mirrors, thawed=self._thawed)
 
     @cached_property
     def receipts(self) -> Receipts:
         """What outsiders get to check how runs ended."""
         from interlock.runs.results import Receipts
 
-        return Receipts(runs=self.runs, look=self._approval_look, log=self.event_log, evidence=lambda: self.evidence)
+        return Receipts(
+            runs=self.runs, look=self.desks.approval.look, log=self.event_log, evidence=lambda: self.evidence
+        )
 
     @property
     def evidence_folder(self) -> Path:
@@ -1151,144 +1157,6 @@ class Interlock:
                 return own, "principal"
         return self.service_key, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
 
-    # --- transactions -------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _approval_desk(self, actor: Actor) -> Generator[Desk]:
-        with self.database.write(actor) as transaction:
-            yield _desk(transaction)
-
-    @contextmanager
-    def _approval_look(self) -> Generator[Desk]:
-        with self.database.read() as transaction:
-            yield _desk(transaction)
-
-    @contextmanager
-    def _access_desk(self, actor: Actor, *, calming: bool = False) -> Generator[AccessDesk]:
-        with self.database.write(actor, calming=calming) as transaction:
-            yield _access(transaction)
-
-    @contextmanager
-    def _access_look(self) -> Generator[AccessDesk]:
-        with self.database.read() as transaction:
-            yield _access(transaction)
-
-    @contextmanager
-    def _access_light(self) -> Generator[AccessDesk]:
-        with self.database.light() as transaction:
-            yield _access(transaction)
-
-    @contextmanager
-    def _loop_desk(self, actor: Actor) -> Generator[LoopDesk]:
-        with self.database.write(actor, calming=None) as transaction:  # each event says whether panic forbids it
-            yield _loops(transaction)
-
-    @contextmanager
-    def _loop_look(self) -> Generator[LoopDesk]:
-        with self.database.read() as transaction:
-            yield _loops(transaction)
-
-    @contextmanager
-    def _fleet_desk(self, actor: Actor, *, calming: bool = False) -> Generator[FleetDesk]:
-        with self.database.write(actor, calming=calming) as transaction:
-            yield _fleet(transaction)
-
-    @contextmanager
-    def _fleet_look(self) -> Generator[FleetDesk]:
-        with self.database.read() as transaction:
-            yield _fleet(transaction)
-
-    @contextmanager
-    def _fleet_light(self) -> Generator[FleetDesk]:
-        with self.database.light() as transaction:
-            yield _fleet(transaction)
-
-    @contextmanager
-    def _alert_desk(self, actor: Actor) -> Generator[AlertDesk]:
-        with self.database.write(actor, calming=True) as transaction:
-            yield _alerts(transaction)
-
-    @contextmanager
-    def _alert_look(self) -> Generator[AlertDesk]:
-        with self.database.read() as transaction:
-            yield _alerts(transaction)
-
-    @contextmanager
-    def _inbox_look(self) -> Generator[InboxDesk]:
-        from interlock.inbox.ports import Desk as InboxDesk
-        from interlock.storage.inbox import StoredWaiting
-
-        with self.database.read() as transaction:
-            yield InboxDesk(StoredWaiting(transaction), transaction.now)
-
-    @contextmanager
-    def _provider_log(self, actor: Actor) -> Generator[Emit]:
-        with self.database.write(actor) as transaction:
-            yield transaction.emit
-
-    @contextmanager
-    def _run_desk(self, actor: Actor, *, calming: bool = False) -> Generator[RunDesk]:
-        with self.database.write(actor, calming=calming) as transaction:
-            yield self._runs(transaction, actor.correlation_id)
-
-    @contextmanager
-    def _run_look(self) -> Generator[RunDesk]:
-        with self.database.read() as transaction:
-            yield self._runs(transaction, None)
-
-    @contextmanager
-    def _run_light(self) -> Generator[RunDesk]:
-        with self.database.light() as transaction:
-            yield self._runs(transaction, None)
-
-    @contextmanager
-    def _far_light(self) -> Generator[FarDesk]:
-        from interlock.runs.ports import FarDesk
-        from interlock.storage.far import StoredFar
-
-        with self.database.light() as transaction:
-            yield FarDesk(run=self._runs(transaction, None), far=StoredFar(transaction))
-
-    def _queue(self, transaction: Transaction) -> Queue:
-        items, runs = _queue_stores()
-        return Queue(
-            store=items(transaction),
-            owner=RunMoves(
-                runs(transaction),
-                partial(_desk, transaction),
-                transaction.emit,
-                transaction.now,
-                Rung(self.settings.runs.rung),
-            ),
-            emit=transaction.emit,
-            now=transaction.now,
-            wake=transaction.wake,
-            attempt=transaction.attempt,
-            thawed=transaction.thawed,
-            options=self.settings.queue,
-            nodes_that_have=partial(_nodes_that_have, transaction),
-        )
-
-    def _runs(self, transaction: Transaction, correlation_id: str | None) -> RunDesk:
-        from interlock.storage.runs import StoredRuns
-        from interlock.storage.truth import StoredTruths
-
-        return RunDesk(
-            runs=StoredRuns(transaction),
-            truth=StoredTruths(transaction),
-            queue=self._queue(transaction),
-            approval=_desk(transaction),
-            emit=transaction.emit,
-            now=transaction.now,
-            correlation_id=correlation_id,
-            admit=partial(self._admit, transaction),
-        )
-
-    def _admit(self, transaction: Transaction, node_id: str) -> None:
-        from interlock.storage.fleet import StoredNodes
-
-        StoredNodes(transaction).admit(node_id, self.followed.version)
-
     def made_once(self, actor: Actor, once: Once) -> Noted | None:
         """Return what a principal has made under a key of its own."""
         with self.database.read() as transaction:
@@ -1366,58 +1234,6 @@ def open_database(layout: Layout, settings: Settings, *, now: Clock | None = Non
     return SqliteDatabase(layout.database, now=now or system_clock, wake_folder=layout.wake)
 
 
-def _nodes_that_have(transaction: Transaction, needs: frozenset[str]) -> int:
-    """Count the nodes that are there and could take what needs this."""
-    from interlock.storage.fleet import StoredConfigs, StoredNodes
-
-    newest = StoredConfigs(transaction).newest()
-    there = [node for node in StoredNodes(transaction).list() if node.standing(newest) in {"active", "behind"}]
-    return sum(needs <= node.facts.has for node in there)
-
-
-@cache
-def _queue_stores() -> tuple[type[StoredItems], type[StoredRuns]]:
-    """Import once what every transaction of the queue needs: an import statement costs each of them a microsecond."""
-    from interlock.storage.queue import StoredItems
-    from interlock.storage.runs import StoredRuns
-
-    return StoredItems, StoredRuns
-
-
-def _desk(transaction: Transaction) -> Desk:
-    from interlock.storage.approval import StoredApproved, StoredContents, StoredDrafts, StoredPlan
-
-    return Desk(
-        drafts=StoredDrafts(transaction),
-        approved=StoredApproved(transaction),
-        plans=StoredPlan(transaction),
-        contents=StoredContents(transaction),
-        emit=transaction.emit,
-        now=transaction.now,
-    )
-
-
-def _loops(transaction: Transaction) -> LoopDesk:
-    from interlock.loops.ports import Desk as LoopDesk
-    from interlock.storage.loops import StoredWatches
-
-    return LoopDesk(watches=StoredWatches(transaction), emit=transaction.emit, now=transaction.now)
-
-
-def _fleet(transaction: Transaction) -> FleetDesk:
-    from interlock.fleet.ports import Desk as FleetDesk
-    from interlock.storage.fleet import StoredConfigs, StoredKeys, StoredLeaders, StoredNodes
-
-    return FleetDesk(
-        keys=StoredKeys(transaction),
-        nodes=StoredNodes(transaction),
-        leaders=StoredLeaders(transaction),
-        configs=StoredConfigs(transaction),
-        emit=transaction.emit,
-        now=transaction.now,
-    )
-
-
 def _check_configuration(text: str) -> None:
     """Refuse what can not be published for all nodes, or what everybody would read."""
     from interlock.access.redaction import redact
@@ -1426,23 +1242,3 @@ def _check_configuration(text: str) -> None:
     check_published(text)
     if redact(text) != text:
         raise Invalid("the configuration holds a secret, which every node would keep", hint="name it by reference")
-
-
-def _alerts(transaction: Transaction) -> AlertDesk:
-    from interlock.alerts.ports import Desk as AlertDesk
-    from interlock.storage.alerts import StoredAlerts
-
-    return AlertDesk(alerts=StoredAlerts(transaction), emit=transaction.emit, now=transaction.now)
-
-
-def _access(transaction: Transaction) -> AccessDesk:
-    from interlock.access.ports import Desk as AccessDesk
-    from interlock.storage.access import StoredPanic, StoredSessions, StoredTokens
-
-    return AccessDesk(
-        tokens=StoredTokens(transaction),
-        sessions=StoredSessions(transaction),
-        panic=StoredPanic(transaction),
-        emit=transaction.emit,
-        now=transaction.now,
-    )

@@ -295,10 +295,8 @@ def test_the_servers_clock_counts(far: Far, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_log_longer_than_a_page_comes_whole(far: Far) -> None:
     run = far.json("run", "create", far.approved())["id"]
     house = far.served.house
-    with house.database.light() as transaction:
-        house._runs(transaction, None).runs.log(  # pyright: ignore[reportPrivateUsage]
-            run, [LogLine(ts_ms=n, level="INFO", source="stdout", msg=f"line {n}") for n in range(2_300)]
-        )
+    with house.desks.runs.light() as desk:
+        desk.runs.log(run, [LogLine(ts_ms=n, level="INFO", source="stdout", msg=f"line {n}") for n in range(2_300)])
     shown = far.json("run", "log", run)
     assert [each["msg"] for each in shown] == ["Run created", *(f"line {n}" for n in range(2_300))]
     assert [each["msg"] for each in far.json("run", "log", run, "--after", str(shown[-2]["line"]))] == ["line 2299"]

@@ -69,6 +69,11 @@ class Transaction:
         self._ask_panic = ask_panic
         self._thawed = False
 
+    @property
+    def correlation_id(self) -> str | None:
+        """What binds what is done here to what was asked; None for a reader."""
+        return None if self._actor is None else self._actor.correlation_id
+
     def thawed(self) -> None:
         """Make sure that no panic is on, and that none comes on before this transaction has ended; raises `Frozen`.
 
