@@ -60,12 +60,32 @@ tests/mcp/node_modules/.ready: $(READY) tests/mcp/package.json tests/mcp/package
 	@touch $@
 
 .PHONY: bench
-bench: $(READY) ## Measure, side by side with the limit or a peer, and print one table (about six minutes)
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ui chromium ## Measure, side by side with the limit or a peer, and print one table (ARGS="--quick --only claims")
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-check
+bench-check: $(READY) ui chromium ## Measure, and fail if a ratio is a third worse than in the last table (ARGS=--quick)
+	@$(BIN)/python -m benchmarks --check $(ARGS)
+
+.PHONY: gates
+gates: $(READY) ui chromium tests/mcp/node_modules/.ready ## Every quality gate in one table, the test suites too (ARGS="--without tests")
+	@$(BIN)/python scripts/quality_gates.py $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## Let a fleet of three nodes work while everything fails that can: 1,000 runs, some minutes (SEED=N repeats one)
 	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
+
+.PHONY: dist
+dist: $(READY) ui ## Make a release in ./dist: sdist, wheel, locked versions, bill of materials, digests; the same bytes every time
+	@$(BIN)/python deploy/dist.py dist
+
+.PHONY: docs
+docs: $(READY) ## Build the pages of docs/ into build/site, with search; a broken link or a page without a place fails
+	@$(BIN)/python -m tests.docs.site
+
+.PHONY: docs-serve
+docs-serve: docs ## Show them at http://127.0.0.1:8000, where search works, too
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000
 
 .PHONY: setup
 setup: $(READY) ## Make .venv and install from the lock
@@ -80,4 +100,4 @@ $(READY): pyproject.toml uv.lock
 
 .PHONY: clean
 clean: ## Take away everything that was made here
-	rm -rf ui/node_modules ui/coverage tests/mcp/node_modules build src/interlock/web/assets .venv .demo workspace .pytest_cache .ruff_cache .hypothesis
+	rm -rf .cache ui/node_modules ui/coverage tests/mcp/node_modules build dist src/interlock/web/assets .venv .demo workspace .pytest_cache .ruff_cache .hypothesis

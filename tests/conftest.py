@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 import pytest
@@ -21,13 +22,27 @@ from interlock.storage.postgres.database import PostgresDatabase
 from interlock.storage.sqlite.database import SqliteDatabase
 from interlock.workspace.layout import Layout
 from interlock.workspace.service import make_keys
-from tests.postgres import running_server
+from tests.founded import Founded
+from tests.postgres import MEMORY, roomy_memory, running_server
 
 ALICE = Actor(principal=Principal(PrincipalKind.HUMAN, "alice"), correlation_id="test-1")
 BOB = Actor(principal=Principal(PrincipalKind.HUMAN, "bob"))
 ROBOT = Actor(principal=Principal(PrincipalKind.AGENT, "r_01ARZ3NDEKTSV4RRFFQ69G5FAV"))
 WORKER = Actor(principal=Principal(PrincipalKind.SERVICE, "worker@test"))
 ORIGIN = "interlock.test/log"
+
+
+class Found(Protocol):
+    """Lays a fresh workspace down at a place, over `sqlite` or `postgres`; returns the address of its database."""
+
+    def __call__(self, root: Path, kind: str, actor: Actor = ...) -> str: ...
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests' folders lie in memory, where there is room: they make some hundred thousand files."""
+    memory = roomy_memory()
+    if memory is not None and config.getoption("basetemp") is None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +52,7 @@ def postgres_server() -> Iterator[str]:
     if named:
         yield named
         return
-    with running_server() as url:
+    with running_server(roomy_memory()) as url:
         yield url
 
 
@@ -47,7 +62,7 @@ def _databases(postgres_server: str) -> Iterator[Databases]:
         databases = Databases(postgres_server, connection)
         yield databases
         databases.drop_used()
-        databases.drop_template()
+        databases.drop_templates()
 
 
 class Databases:
@@ -56,7 +71,10 @@ class Databases:
     def __init__(self, server: str, connection: psycopg.Connection) -> None:
         self._server, self._connection = server, connection
         self._used: list[str] = []
-        self._template = ""
+        self._templates: list[str] = []
+        self._ready = ""
+        # In memory its files are copied quicker than they go through its log; on a disk that is the other way round.
+        self._how = " STRATEGY FILE_COPY" if roomy_memory() is not None and f"={MEMORY}/" in server else ""
 
     def empty(self) -> str:
         """Make one without anything in it; returns its address."""
@@ -64,24 +82,33 @@ class Databases:
 
     def ready(self) -> str:
         """Make one with the schema and an empty log: a copy of one that was made once."""
-        if not self._template:
-            self._template = self._made("")
-            with closing(PostgresDatabase(self._address(self._template))) as template:
+        if not self._ready:
+            self._ready = self.template()
+            with closing(PostgresDatabase(self._ready)) as template:
                 template.create(ORIGIN)
-        return self._address(self._made(f" TEMPLATE {self._template}"))
+        return self.copied(self._ready)
+
+    def template(self) -> str:
+        """Make one that others are copies of; nobody may be connected to it then."""
+        self._templates.append(self._made(""))
+        return self._address(self._templates[-1])
+
+    def copied(self, url: str) -> str:
+        """Make a copy of a template."""
+        return self._address(self._made(f" TEMPLATE {_name(url)}{self._how}"))
 
     def used(self, url: str) -> None:
         """Note that a database is not needed any more."""
-        self._used.append(url.split("?", maxsplit=1)[0].rsplit("/", 1)[1])
+        self._used.append(_name(url))
 
     def drop_used(self) -> None:
         """Drop what is not needed any more; later, because to drop what was just closed waits a tenth of a second."""
         while self._used:
             self._connection.execute(f"DROP DATABASE {self._used.pop()} WITH (FORCE)".encode())
 
-    def drop_template(self) -> None:
-        if self._template:
-            self._connection.execute(f"DROP DATABASE {self._template} WITH (FORCE)".encode())
+    def drop_templates(self) -> None:
+        for name in self._templates:
+            self._connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def _made(self, how: str) -> str:
         self.drop_used()
@@ -91,6 +118,10 @@ class Databases:
 
     def _address(self, name: str) -> str:
         return self._server.replace("/postgres?", f"/{name}?")
+
+
+def _name(url: str) -> str:
+    return url.split("?", maxsplit=1)[0].rsplit("/", 1)[1]
 
 
 @pytest.fixture
@@ -107,6 +138,26 @@ def ready_postgres_url(_databases: Databases) -> Iterator[str]:
     url = _databases.ready()
     yield url
     _databases.used(url)
+
+
+@pytest.fixture(scope="session")
+def _founded_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Founded:
+    return Founded(tmp_path_factory.mktemp("founded"), lambda: request.getfixturevalue("_databases"))
+
+
+@pytest.fixture
+def founded(_founded_once: Founded) -> Iterator[Found]:
+    """Lays a fresh workspace down: `founded(root, kind, actor)` returns its database's address, empty for SQLite."""
+    urls: list[str] = []
+
+    def lay(root: Path, kind: str, actor: Actor = ALICE) -> str:
+        if url := _founded_once.lay(root, kind, actor):
+            urls.append(url)
+        return url
+
+    yield lay
+    for url in urls:
+        _founded_once.used(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

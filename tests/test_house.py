@@ -54,7 +54,7 @@ def test_the_house_as_it_stands_is_kept(copy: Path) -> None:
         ("providers/service.py", "import interlock.providers.adapters.gemini", "Only app.py plugs providers'"),
         ("runs/service.py", "import interlock.providers.models", "The house"),
         ("storage/sqlite/database.py", "import interlock.storage.postgres.database", "dialects"),
-        ("cli/main.py", "import interlock.storage.database", "Only app.py"),
+        ("cli/main.py", "import interlock.storage.database", "Only what puts the house together"),
         ("approval/service.py", "import interlock.doors.cli", "Only doors"),
     ],
 )

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +11,10 @@ import pytest
 from interlock.kernel.clock import system_clock
 from tests.alerts.receiver import Receiver, Say, receiving
 from tests.cli.door import call
+from tests.docs.page import Said, Terminal, sections
 from tests.loops.loop import Loop
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "runbooks" / "alerts.md"
+PAGE = "docs/runbooks/alerts.md"
 
 
 @pytest.mark.proves("alert-page")
@@ -37,40 +34,30 @@ def _works(tmp_path: Path, hook: Receiver) -> None:
     config["routing"]["routes"] = []
     catalog.write_text(json.dumps(config))
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "OPS_MANAGER_"))},
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "REPO": str(loop.repo),
         "LOOP": "docs",
         "OPS_MANAGER_ALERT_WEBHOOK_URL": hook.url,
         "OPS_MANAGER_ALERT_WEBHOOK_TOKEN": "planted-secret-of-the-page",
     }
-    said: list[tuple[str, subprocess.CompletedProcess[str]]] = []
-    for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-        heading, _, body = section.partition("\n")
-        if heading == "When nothing arrives":
-            hook.says(Say(503))
-            loop.reconcile(clock=system_clock)
-            loop.log.rename(loop.log.with_suffix(".away"))
-        if heading == "When a sink is down":
-            loop.log.with_suffix(".away").rename(loop.log)
-        for command in re.findall(r"^    (\S.*)$", body, re.MULTILINE):
-            if "alert-dispatch" in command:
-                hook.says(Say())
-            done = subprocess.run(
-                ["sh", "-c", command],
-                cwd=root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
-            )
-            ill = heading == "When nothing arrives" and "reconcile" in command
-            assert done.returncode == int(ill), (command, done)
-            assert "planted-secret" not in done.stdout + done.stderr
-            said.append((command, done))
-    dispatched = [json.loads(done.stdout)["status"] for command, done in said if "alert-dispatch.sh" in command]
+    with Terminal(tmp_path / "terminal", root, environment) as terminal:
+        for heading, commands in sections(PAGE).items():
+            if heading == "When nothing arrives":
+                hook.says(Say(503))
+                loop.reconcile(clock=system_clock)
+                loop.log.rename(loop.log.with_suffix(".away"))
+            if heading == "When a sink is down":
+                loop.log.with_suffix(".away").rename(loop.log)
+            for command in commands:
+                if "alert-dispatch" in command:
+                    hook.says(Say())
+                ill = heading == "When nothing arrives" and "reconcile" in command
+                done = terminal.types(command, int(ill))
+                assert "planted-secret" not in done.stdout + done.stderr
+        _said_and_heard(terminal.said, hook)
+
+
+def _said_and_heard(said: list[Said], hook: Receiver) -> None:
+    dispatched = [json.loads(done.stdout)["status"] for done in said if "alert-dispatch.sh" in done.command]
     assert dispatched[0] == "success"
     categories = [each["event"]["category"] for each in hook.bodies if each["event"]["action"] == "resolve"]
     assert "health_degraded" in categories
-    assert len(said) == len(re.findall(r"^    \S", PAGE.read_text(encoding="utf-8"), re.MULTILINE))

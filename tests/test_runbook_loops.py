@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import until
+from tests.docs.page import ROOT, Said, Terminal, sections
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "runbooks" / "ops-manager.md"
+PAGE = "docs/runbooks/ops-manager.md"
 SUPERLOOP = ROOT / "tests" / "loops" / "superloop.sh"
 _DEAF_ONCE = """#!/bin/sh
 if [ "$1" = cancel ] && [ ! -e "$0.heard" ]; then : >"$0.heard"; echo "cancelled (it says)"; exit 0; fi
 exec {superloop} "$@"
 """
-
-
-def sections() -> Iterator[tuple[str, list[str]]]:
-    """Yield the headings of the page, each with its commands."""
-    for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-        heading, _, body = section.partition("\n")
-        yield heading, re.findall(r"^    (\S.*)$", body, re.MULTILINE)
 
 
 def _make_jq(folder: Path) -> None:
@@ -62,33 +53,13 @@ class Place:
 
     workspace: Path
     repo: Path
-    said: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict[str, Any])
-    port: int = field(default_factory=_free_port)
+    terminal: Terminal
+    port: int
+    said: dict[str, Said] = field(default_factory=dict[str, Said])
 
-    def types(self, command: str) -> subprocess.CompletedProcess[str]:
+    def types(self, command: str, code: int = 0) -> Said:
         """Type a command as the page has it."""
-        environment = {
-            **{
-                name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "OPS_MANAGER_"))
-            },
-            "PATH": f"{Path(sys.executable).parent}:{self.workspace.parent}:{os.environ['PATH']}",
-            "REPO": str(self.repo),
-            "LOOP": "demo",
-            "USER": "ada",
-            "PORT": str(self.port),
-            "OPS_MANAGER_SERVICE_TOKEN": "a-token-of-this-page",
-        }
-        environment.pop("SUPERLOOP_BIN", None)
-        self.said[command] = subprocess.run(
-            ["sh", "-c", command],
-            cwd=self.workspace,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        self.said[command] = self.terminal.types(command, code)
         return self.said[command]
 
     def last(self, *words: str) -> Any:  # noqa: ANN401 - JSON of any shape
@@ -114,14 +85,13 @@ def _begin(place: Place) -> None:
 
 def _wait_for_a_decision(place: Place) -> None:
     place.runs("ask")
-    assert place.types('scripts/ops-manager-reconcile.sh --repo "$REPO" --loop "$LOOP"').returncode == 0
+    place.types('scripts/ops-manager-reconcile.sh --repo "$REPO" --loop "$LOOP"')
     assert place.last("reconcile.sh")["transition"]["currentState"] == "awaiting_approval"
 
 
 def _was_steered(place: Place) -> None:
     # the audit that the section reads is of a control that somebody issued before
-    refused = place.types('scripts/ops-manager-control.sh --repo "$REPO" --loop "$LOOP" --intent approve')
-    assert refused.returncode == 1
+    place.types('scripts/ops-manager-control.sh --repo "$REPO" --loop "$LOOP" --intent approve', 1)
 
 
 def _lose_the_runtime_s_state(place: Place) -> None:
@@ -259,21 +229,34 @@ AFTER: dict[str, Callable[[Place], None]] = {
 @pytest.mark.proves("loop-page")
 @pytest.mark.timeout(180)
 def test_every_command_of_the_loops_page_works(tmp_path: Path) -> None:
-    place = Place(tmp_path / "workspace", tmp_path / "repo")
+    workspace, repo, port = tmp_path / "workspace", tmp_path / "repo", _free_port()
     _make_jq(tmp_path)
-    place.repo.mkdir()
-    place.workspace.mkdir()
-    assert place.types("interlock init .").returncode == 0
-    shutil.copy(SUPERLOOP, place.workspace / "superloop.sh")
+    repo.mkdir()
+    workspace.mkdir()
+    environment = {
+        "PATH": str(tmp_path),
+        "REPO": str(repo),
+        "LOOP": "demo",
+        "USER": "ada",
+        "PORT": str(port),
+        "OPS_MANAGER_SERVICE_TOKEN": "a-token-of-this-page",
+        "SUPERLOOP_BIN": "",
+    }
+    with Terminal(tmp_path / "terminal", workspace, environment) as terminal:
+        terminal.types("unset SUPERLOOP_BIN; interlock init .")
+        shutil.copy(SUPERLOOP, workspace / "superloop.sh")
+        _walk(Place(workspace, repo, terminal, port))
+
+
+def _walk(place: Place) -> None:
     told = 0
-    for heading, commands in sections():
+    for heading, commands in sections(PAGE).items():
         place.said.clear()
         BEFORE.get(heading, lambda _: None)(place)
         for command in commands:
-            said = place.types(command)
+            said = place.types(command, CODES.get(command, 0))
             if command.startswith("kill"):  # it finishes what is under way, and answers until then
                 until(lambda: _nobody_listens(place.port))
-            assert said.returncode == CODES.get(command, 0), (heading, command, said)
             assert not said.stderr or command in CODES, (heading, command, said)
             assert said.stdout or command in CODES or command.startswith(("cp", "rm", "kill")), (heading, command, said)
             told += 1
@@ -282,14 +265,13 @@ def test_every_command_of_the_loops_page_works(tmp_path: Path) -> None:
 
 
 def test_every_heading_that_a_test_knows_is_on_the_page() -> None:
-    headings = {heading for heading, _ in sections()}
-    assert (BEFORE.keys() | AFTER.keys()) <= headings
-    commands = {command for _, each in sections() for command in each}
-    assert CODES.keys() <= commands
+    told = sections(PAGE)
+    assert (BEFORE.keys() | AFTER.keys()) <= told.keys()
+    assert CODES.keys() <= {command for each in told.values() for command in each}
 
 
 def test_every_flow_of_the_seed_that_is_here_is_on_the_page() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
     for script in ("reconcile", "status", "control", "telemetry-summary"):
         assert f"scripts/ops-manager-{script}.sh --repo" in text
     for word in (

@@ -21,12 +21,13 @@ from interlock.app import Interlock
 from interlock.approval.models import Work
 from interlock.founding import create_workspace
 from tests.conftest import ALICE
+from tests.docs import page
+from tests.docs.page import ROOT
 from tests.engines.temporal_server import BINARY, free_port, needs_temporal
 from tests.engines.world import INTERLOCK, make_repository, surroundings
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    (\S.*)$", PAGE, re.MULTILINE)
+COMMANDS = page.typed("docs/scale.md")
 _ELSEWHERE = "postgresql://interlock@db.example.org/interlock"
 _LONGEST_SECONDS = 400
 _BEHIND = re.compile(r" & (\w+)=\$!$")

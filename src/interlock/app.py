@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from interlock.access.errors import Frozen
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.approval.models import Rung, Work
-from interlock.approval.ports import Signed
 from interlock.approval.service import Approval
 from interlock.fleet.errors import NotLeader
 from interlock.kernel.canonical import JsonObject
@@ -31,17 +30,14 @@ if TYPE_CHECKING:
     from interlock.access.service import Access
     from interlock.alerts.service import Alerts
     from interlock.alerts.watcher import Alerter
+    from interlock.approval.ports import Attest
     from interlock.delivery import Delivery
     from interlock.desks import Desks
     from interlock.engines.local import Links, Worker
     from interlock.engines.reconciler import Reconciler
     from interlock.engines.temporal.worker import TemporalWorker
-    from interlock.evidence.content import Sealed
-    from interlock.evidence.directory import Key, KeyDirectory
     from interlock.evidence.errors import EvidenceError
     from interlock.evidence.keyring import Keyring
-    from interlock.evidence.models import Cosignature, SignedHead
-    from interlock.evidence.note import Signer
     from interlock.evidence.service import Evidence
     from interlock.fleet.leading import Part, Reign
     from interlock.fleet.models import Facts, Process, Term
@@ -69,6 +65,7 @@ if TYPE_CHECKING:
     from interlock.runs.results import Receipts, Results
     from interlock.runs.steps import Bench
     from interlock.runs.watching import Truths
+    from interlock.signing import Signing
     from interlock.storage.database import Database
     from interlock.storage.evidence import StoredLog
     from interlock.workspace.queue_window import QueueWindows
@@ -79,17 +76,6 @@ _ONE_HOST_TERM_SECONDS = 60
 """On SQLite all processes are on one host: a leader that has died is seen to be dead, and need not write often."""
 _AT_START = ("access", "alerts", "loops", "pipelines", "server")
 _ROOMS_WITH_OPTIONS = ("approval", "alerts", "loops", "providers", "inbox", "delivery")
-LOG_KEY, SERVICE_KEY = "log.key", "service.key"
-
-
-def human_key(name: str) -> str:
-    """Return the name of the key file of a person who works on the command line."""
-    return f"human-{name}.key"
-
-
-def agent_key(agent_id: str) -> str:
-    """Return the name of the key file of an agent with a role."""
-    return f"agent-{agent_id}.key"
 
 
 @dataclass(frozen=True)
@@ -323,8 +309,8 @@ class Interlock:
             new_ulid=self.new_ulid,
             log=self.event_log,
             attest=self.attest,
-            agent_key=self.agent_key,
-            keys=self._key_directory,
+            agent_key=self.keyring.ensure_agent,
+            keys=self.signing.directory,
             catch_up=lambda actor: _log_all(self.catch_up(actor)),
             sign_head=self._sign_head,
             tell=self.tell,
@@ -332,7 +318,7 @@ class Interlock:
 
     def _sign_head(self) -> None:
         """Sign the log; in a workspace whose log key is kept elsewhere, somebody else does."""
-        if (self.layout.keys / LOG_KEY).exists():
+        if self.signing.signs_log:
             self.evidence.head()
 
     @property
@@ -405,7 +391,7 @@ class Interlock:
             look=self.desks.runs.look,
             light=self.desks.far_runs.light,
             fleet=self.fleet,
-            attest=partial(self.attest, on_behalf=True),
+            attest=partial(self.signing.attest, on_behalf=True),
         )
 
     @property
@@ -516,36 +502,12 @@ class Interlock:
             adopt=self.adopt_configuration,
             beat_seconds=self.settings.fleet.beat_seconds,
             config_version=self.followed.version,
-            waits_for=self._waits_for_key(),
+            waits_for=self.signing.waiting(),
         )
-
-    def _waits_for_key(self) -> Callable[[], str]:
-        """Return what says whether the log tells of this node's own key yet, which joined from another machine."""
-        name = self.service_key
-        if name == SERVICE_KEY:
-            return lambda: ""
-        from interlock.evidence.keys import load_signer
-
-        vkey = load_signer(self.layout.keys / name, f"interlock/{name.removesuffix('.key')}").verifier().vkey()
-        known: list[bool] = []
-
-        def waits_for() -> str:
-            if not known and vkey not in self._key_directory().keys:
-                return "the log does not know this node's key yet: a worker or server where the log's key lies adds it"
-            known.append(True)
-            return ""
-
-        return waits_for
-
-    @property
-    def service_key(self) -> str:
-        """Return the file name of the key with which this node's services sign."""
-        own = sorted(self.layout.keys.glob("service-n_*.key"))
-        return own[0].name if own else SERVICE_KEY
 
     def admit_keys(self) -> None:
         """Tell the log of keys that nodes asked for, where its own key lies and this process is the one that signs."""
-        if not (self.layout.keys / LOG_KEY).exists() or not (waiting := self.fleet.keys_asked()):
+        if not self.signing.signs_log or not (waiting := self.fleet.keys_asked()):
             return
         term = self.reign("sign", lazy=True).hold()
         if term is None:
@@ -553,7 +515,7 @@ class Interlock:
         from interlock.evidence.errors import EvidenceError
         from interlock.evidence.joining import KEEPER, admitted
 
-        log, led = self._log_signer(), self.led(term)
+        log, led = self.signing.log_signer(), self.led(term)
         for each in waiting:
             try:
                 event, envelope = admitted(each.envelope, each.name, each.vkey, each.reason, log)
@@ -673,59 +635,32 @@ class Interlock:
 
         return list(Archive(self.layout, self.runs).purge(actor, self.now() - older_than_ms))
 
+    @cached_property
+    def signing(self) -> Signing:
+        """Who signs what here."""
+        from interlock.signing import Signing
+
+        return Signing(self.layout, self.database)
+
     @property
     def evidence(self) -> Evidence:
         """The sealed log; without the log's private key it can be read and not signed."""
-        from interlock.evidence.keys import load_verifiers
-        from interlock.evidence.service import Evidence
-        from interlock.storage.evidence import StoredLog
+        return self.signing.evidence
 
-        log = StoredLog(self.database)
-        return Evidence(
-            log=log,
-            heads=_Heads(self.database),
-            verifiers=load_verifiers(self.layout.evidence / "log.vkey"),
-            now=self.now,
-            origin=log.origin(),
-            sign=self.keyring.log_signers,
-        )
+    @property
+    def event_log(self) -> StoredLog:
+        """The log of events, as it is sealed."""
+        return self.signing.log
 
-    @cached_property
+    @property
     def keyring(self) -> Keyring:
         """The keys that sign, and what the log says of them."""
-        from interlock.evidence.keyring import Keyring
+        return self.signing.keyring
 
-        return Keyring(
-            folder=self.layout.keys,
-            roots=self.layout.evidence / "log.vkey",
-            origin=self.event_log.origin(),
-            directory=self._key_directory,
-            tell=self._tell_attested,
-        )
-
-    def agent_key(self, actor: Actor, agent_id: str, role: str) -> Key:
-        """Return the key of an agent with a role (planner, operator, verifier); made and logged where it is missing."""
-        return self.keyring.ensure_agent(actor, agent_id, role)
-
-    def _key_directory(self) -> KeyDirectory:
-        from interlock.evidence.directory import folded
-
-        self.database.seal()  # whoever has just told of a key is to find it
-        return folded(self.event_log.key_events())
-
-    def _tell_attested(self, actor: Actor, event: Event, envelope: Sealed) -> None:
-        from interlock.storage.approval import StoredContents
-
-        with self.database.write(actor, calming=event.calming) as transaction:
-            StoredContents(transaction).put(envelope)
-            transaction.emit(event)
-
-    @cached_property
-    def event_log(self) -> StoredLog:
-        """The sealed log, to be read."""
-        from interlock.storage.evidence import StoredLog
-
-        return StoredLog(self.database)
+    @property
+    def attest(self) -> Attest:
+        """What signs statements."""
+        return self.signing.attest
 
     @cached_property
     def windows(self) -> Windows:
@@ -847,13 +782,12 @@ class Interlock:
         import socket
 
         from interlock.engines.local import Worker
-        from interlock.evidence.keys import load_signer
         from interlock.queue.models import WorkerProcess
         from interlock.runs.containment.processes import boot_id, start_time_of
 
-        load_signer(self.layout.keys / self.service_key, f"interlock/{self.service_key.removesuffix('.key')}")
-        if (self.layout.keys / LOG_KEY).exists():
-            self._log_signer()
+        self.signing.service_signer()
+        if self.signing.signs_log:
+            self.signing.log_signer()
         host = socket.gethostname()
         actor = Actor(principal=Principal(PrincipalKind.SERVICE, f"worker@{host}"[:128]))
         me = WorkerProcess(
@@ -1075,14 +1009,9 @@ class Interlock:
             with self.led(term).queue(actor) as queue:
                 queue.promote()
 
-    def _log_signer(self) -> Signer:
-        from interlock.evidence.keys import load_signer
-
-        return load_signer(self.layout.keys / LOG_KEY, self.evidence.origin)
-
     def _sign(self, actor: Actor) -> None:
         """Sign the log and show the head."""
-        if not (self.layout.keys / LOG_KEY).exists():
+        if not self.signing.signs_log:
             return
         term = self.reign("sign", lazy=True).hold()
         if term is None:
@@ -1113,50 +1042,6 @@ class Interlock:
 
         return pinned(work)
 
-    def attest(
-        self,
-        actor: Actor,
-        *,
-        predicate_type: str,
-        subject: str,
-        digest: str,
-        predicate: JsonObject,
-        on_behalf: bool = False,
-    ) -> Signed:
-        """Sign a statement with the principal's own key where there is one, else with the service's on its behalf.
-
-        `on_behalf` says that the principal is elsewhere, and a service's name no reason to call the signature its own.
-        """
-        from interlock.evidence.content import named
-        from interlock.evidence.dsse import seal, statement
-        from interlock.evidence.keys import load_signer
-        from interlock.evidence.models import Subject
-
-        name, signed_by = (SERVICE_KEY, "service_on_behalf") if on_behalf else self._signing_key(actor.principal)
-        signer = load_signer(self.layout.keys / name, f"interlock/{name.removesuffix('.key')}")
-        body = statement(
-            [Subject(subject, {"sha256": digest.removeprefix("sha256:")})],
-            predicate_type,
-            {**predicate, "principal": str(actor.principal), "signed_by": signed_by},
-        )
-        envelope = seal(body, [signer])
-        return Signed(
-            envelope=envelope,
-            attestation={
-                "digest": named(envelope, "").ref,
-                "keyid": signer.verifier().key_id.hex(),
-                "predicate_type": predicate_type,
-                "signed_by": signed_by,
-            },
-        )
-
-    def _signing_key(self, principal: Principal) -> tuple[str, str]:
-        if principal.kind is not PrincipalKind.SERVICE:
-            own = human_key(principal.name) if principal.kind is PrincipalKind.HUMAN else agent_key(principal.name)
-            if (self.layout.keys / own).exists():
-                return own, "principal"
-        return self.service_key, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
-
     def made_once(self, actor: Actor, once: Once) -> Noted | None:
         """Return what a principal has made under a key of its own."""
         with self.database.read() as transaction:
@@ -1166,27 +1051,6 @@ class Interlock:
         """Return the database's time, in milliseconds since the epoch."""
         with self.database.read() as transaction:
             return transaction.now()
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    """Keeps a head in a transaction of its own. A head is no event: it covers events, and would never end."""
-
-    database: Database
-
-    def add_head(self, head: SignedHead) -> None:
-        from interlock.storage.evidence import StoredHeads
-
-        keeper = Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))
-        with self.database.write(keeper, calming=True) as transaction:
-            StoredHeads(transaction).add_head(head)
-
-    def add_cosignatures(self, cosignatures: Sequence[Cosignature]) -> None:
-        from interlock.storage.evidence import StoredHeads
-
-        keeper = Actor(principal=Principal(PrincipalKind.SERVICE, "evidence"))
-        with self.database.write(keeper, calming=True) as transaction:
-            StoredHeads(transaction).add_cosignatures(cosignatures)
 
 
 def _adapters() -> Mapping[ProviderType, Callable[[], Adapter]]:

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from interlock.access.models import Actor, PrincipalKind, require_human
-from interlock.app import LOG_KEY, Interlock, open_database
+from interlock.app import Interlock, open_database
 from interlock.approval.plan import EMPTY_PLAN
 from interlock.evidence import publish
 from interlock.evidence.directory import folded
@@ -18,6 +18,7 @@ from interlock.fleet.models import KeyAsked
 from interlock.kernel.errors import Invalid
 from interlock.kernel.ids import UlidSource
 from interlock.settings import Settings, for_init, load
+from interlock.signing import LOG_KEY
 from interlock.storage.database import Database
 from interlock.storage.errors import DatabaseMissing, NotADatabase
 from interlock.storage.evidence import StoredLog

@@ -23,7 +23,7 @@ from interlock.approval.options import ApprovalOptions
 from interlock.fleet.models import checked_labels, node_name
 from interlock.fleet.options import FleetOptions, NodeOptions
 from interlock.kernel.errors import Invalid
-from interlock.kernel.words import split_command
+from interlock.kernel.words import MalformedCommand, split_command
 from interlock.pipelines.options import PipelineOptions
 from interlock.providers.options import ProviderOptions
 from interlock.queue.options import QueueOptions
@@ -62,6 +62,7 @@ _MAY_BE_ZERO = {
 _LAST_PORT = 65_535
 _MOST = 2**53 - 1
 _MOST_SECONDS = 366 * 24 * 3600
+_MOST_TOLD = 80
 Section = TypeVar("Section")
 Engine = Literal["local", "temporal"]
 RungName = Literal["self_reported", "exit_code", "checked", "ci"]
@@ -299,10 +300,13 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     """Read settings as TOML, known sections only; raises `SettingsInvalid`."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsInvalid(
-            f"{path}: {error}", hint="mend the line, or move the file away for the defaults"
-        ) from None
+    except (ValueError, RecursionError) as error:
+        told = (
+            str(error)
+            if isinstance(error, tomllib.TOMLDecodeError)
+            else "a number is too long, or it is nested too deeply"
+        )
+        raise SettingsInvalid(f"{path}: {told}", hint="mend the line, or move the file away for the defaults") from None
     known = {each.name for each in fields(Settings)}
     for name, values in data.items():
         if name not in known or not isinstance(values, dict):
@@ -451,24 +455,32 @@ def _check(key: str, value: Any, where: str) -> None:  # noqa: ANN401 - a settin
     items = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
     for item in items:
         if type(item) is int and not least <= item <= most:
-            raise SettingsInvalid(f"{where} should be from {least} to {most}, not {item}")
+            raise SettingsInvalid(f"{where} should be from {least} to {most}, not {_told(item)}")
         if key == "checks" or (key == "command" and item):
-            split_command(cast("str", item), where)
+            _check_command(cast("str", item), where)
         if key == "visible" and not str(item).startswith("/"):
-            raise SettingsInvalid(f"{where} takes absolute paths, not {item!r}")
-    if key in {"ops_folder", "host"} and items == ("",):
+            raise SettingsInvalid(f"{where} takes absolute paths, not {_told(item)}")
+    if key in {"adapter", "ops_folder", "host"} and items == ("",):
         raise SettingsInvalid(f"{where} should not be empty")
     if key == "url" and value:
         _check_scheme(cast("str", value), where)
     try:
         _check_words(key, value)
     except Invalid as error:
-        raise SettingsInvalid(f"{where}: {error.message}") from None
+        told = "this can not be an address" if "://" in repr(cast("object", value)) else error.message
+        raise SettingsInvalid(f"{where}: {told}") from None
+
+
+def _check_command(text: str, where: str) -> None:
+    try:
+        split_command(text, where)
+    except MalformedCommand as error:
+        raise SettingsInvalid(error.message) from None
 
 
 def _check_words(key: str, value: Any) -> None:  # noqa: ANN401 - a setting of any type
     """Hold a setting against the grammar of the room that uses it; raises `Invalid`."""
-    if key in {"environment", "needs", "tools"} or (key in {"adapter", "model"} and value):
+    if key in {"adapter", "environment", "needs", "tools"} or (key == "model" and value):
         cast("Any", Work)(**{"agent" if key == "adapter" else key: value})
     if key == "labels":
         checked_labels(cast("tuple[str, ...]", value))
@@ -499,7 +511,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - TOML h
         return tuple(items)
     if hint == tuple[int, ...] and items and all(type(item) is int for item in items):
         return tuple(items)
-    raise SettingsInvalid(f"{where} should be {_name(hint)}, not {value!r}")
+    raise SettingsInvalid(f"{where} should be {_name(hint)}, not {_told(value)}")
 
 
 def _from_text(text: str, hint: Any, where: str) -> Any:  # noqa: ANN401 - one reader for every type of setting
@@ -511,8 +523,16 @@ def _from_text(text: str, hint: Any, where: str) -> Any:  # noqa: ANN401 - one r
         if hint == tuple[int, ...]:
             return tuple(int(part) for part in text.split(","))
     except (ValueError, KeyError):
-        raise SettingsInvalid(f"{where} should be {_name(hint)}, not {text!r}") from None
+        raise SettingsInvalid(f"{where} should be {_name(hint)}, not {_told(text)}") from None
     return tuple(part for part in text.split(",") if part) if hint == tuple[str, ...] else _checked(text, hint, where)
+
+
+def _told(value: Any) -> str:  # noqa: ANN401 - a setting of any type
+    """Show the beginning of a value that is wrong; nothing of an address, because a password may be in it."""
+    shown = repr(value)
+    if "://" in shown:
+        return "an address"
+    return shown if len(shown) <= _MOST_TOLD else f"{shown[:_MOST_TOLD]}…"
 
 
 def _name(hint: Any) -> str:  # noqa: ANN401 - a type

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -211,6 +212,15 @@ def _configuration(lived: Lived) -> str:
     return str(path)
 
 
+def _free_port(lived: Lived) -> list[str]:
+    """Let the workspace's server listen where nobody does: the usual port may be taken on this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    settings = lived.root / "interlock.toml"
+    settings.write_text(f"{settings.read_text()}\n[server]\nport = {port}\n")
+    return []
+
+
 CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("node", "list"): lambda lived: _node(lived)[:0].split(),
     ("node", "show"): lambda lived: [_node(lived)],
@@ -345,6 +355,8 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("deployment", "promote"): lambda lived: [_deployed(lived)],
     ("deployment", "rollback"): lambda lived: [_deployed(lived), "--reason", "look"],
     ("deployment", "resume"): lambda lived: [_cut_off(lived)],
+    ("doctor",): _free_port,
+    ("completion",): lambda _: ["bash"],
     ("windows", "verify"): lambda _: [],
     ("windows", "rebuild"): lambda _: [],
 }

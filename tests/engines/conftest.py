@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Found
+from tests.engines.collector import Collector, collecting
 from tests.engines.temporal_server import TemporalServer, needs_temporal
 from tests.engines.world import World
 
@@ -16,22 +18,21 @@ pytest.register_assert_rewrite("tests.engines.conformance")
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, founded: Found, tmp_path: Path) -> Iterator[World]:
     """A workspace with a repository, on SQLite or on what `on_both` says."""
-    kind: str = getattr(request, "param", "sqlite")
-    made = World(tmp_path, request.getfixturevalue("postgres_url") if kind == "postgres" else "")
+    made = World(tmp_path, founded(tmp_path / "workspace", getattr(request, "param", "sqlite")))
     yield made
     made.close()
 
 
 @pytest.fixture
-def visible_world(request: pytest.FixtureRequest) -> Iterator[World]:
+def visible_world(request: pytest.FixtureRequest, founded: Found) -> Iterator[World]:
     """A workspace that does not lie below /tmp, which an agent has for itself alone and where everything is hidden."""
     cache = request.config.cache
     assert cache is not None, "these tests need pytest's cache folder"
     folder = cache.mkdir("engines")
     place = Path(tempfile.mkdtemp(dir=Path.home() if folder.is_relative_to("/tmp") else folder))  # noqa: S108 - asked
-    made = World(place)
+    made = World(place, founded(place / "workspace", "sqlite"))
     yield made
     made.close()
     shutil.rmtree(place)
@@ -45,6 +46,13 @@ def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServe
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Whom agents tell what they do."""
+    with collecting() as made:
+        yield made
 
 
 @pytest.fixture

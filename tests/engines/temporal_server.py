@@ -95,6 +95,11 @@ class TemporalServer:
             self.process.wait(20)
             self.process = None
 
+    def forget(self) -> None:
+        """Lose all data; the server is not there."""
+        for each in self.folder.glob("temporal.db*"):
+            each.unlink()
+
 
 def needs_temporal() -> None:
     """Fail where there is no server to test with: a suite that can not run is not one that passed."""

@@ -133,7 +133,8 @@ class World:
     def __post_init__(self) -> None:
         self.root = self.place / "workspace"
         self.repository = make_repository(self.place / "repository")
-        create_workspace(self.root, ALICE, database_url=self.database_url, replace=False)
+        if not self.root.exists():  # else its maker has laid a fresh one down
+            create_workspace(self.root, ALICE, database_url=self.database_url, replace=False)
         self.house = Interlock.at(self.root)
 
     # --- what people do -----------------------------------------------------------------------------------------------

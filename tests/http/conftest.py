@@ -14,6 +14,7 @@ from interlock.access.models import Actor
 from interlock.app import Interlock
 from interlock.founding import create_workspace
 from tests.cli.door import KEEP, copy_of
+from tests.conftest import Found
 from tests.http.served import Served, serving
 
 ME = Actor(principal=local_principal(lambda: None, None))
@@ -57,20 +58,16 @@ def shared(fresh_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def any_workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def any_workspace(request: pytest.FixtureRequest, founded: Found, tmp_path: Path) -> Path:
     """A workspace over each kind of database."""
     root = tmp_path / "workspace"
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
-    create_workspace(root, ME, database_url=url, replace=False)
+    founded(root, request.param, ME)
     return root
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def any_served(request: pytest.FixtureRequest, workspace: Path) -> Iterator[Served]:
+def any_served(request: pytest.FixtureRequest, founded: Found, tmp_path: Path) -> Iterator[Served]:
     """A workspace over each kind of database, served."""
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-        workspace = workspace.with_name("over-postgres")
-        create_workspace(workspace, ME, database_url=url, replace=False)
-    with closing(Interlock.at(workspace)) as house, serving(house) as made:
+    founded(tmp_path / "served", request.param, ME)
+    with closing(Interlock.at(tmp_path / "served")) as house, serving(house) as made:
         yield made

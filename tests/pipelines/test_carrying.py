@@ -15,13 +15,13 @@ from interlock.pipelines.carrying import Carrier
 from interlock.pipelines.errors import PipelineNotMovable, WorkspaceBusy
 from interlock.pipelines.models import Pipeline, Status
 from interlock.workspace.errors import WorkspaceInvalid
-from tests.conftest import ALICE
+from tests.conftest import ALICE, Found
 from tests.pipelines.workshop import Workspace
 
 
 @pytest.fixture
-def space(tmp_path: Path) -> Generator[Workspace]:
-    made = Workspace(tmp_path / "work")
+def space(founded: Found, tmp_path: Path) -> Generator[Workspace]:
+    made = Workspace(tmp_path / "work", founded(tmp_path / "work", "sqlite"))
     made.declare({"a": {"script": ["true"]}})
     yield made
     made.close()

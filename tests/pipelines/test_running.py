@@ -29,7 +29,7 @@ from interlock.pipelines.errors import (
 from interlock.pipelines.models import Pipeline, Status
 from interlock.pipelines.running import marker
 from interlock.runs.containment.processes import marked
-from tests.conftest import ALICE, until
+from tests.conftest import ALICE, Found, until
 from tests.pipelines.workshop import Workspace, sh, statuses
 
 FORKING = "(setsid sh -c '(sleep 1000 & echo forked; sleep 1000)' &); sleep 1000"
@@ -42,15 +42,15 @@ WANTS_GATE = {"required": [{"role": "planner", "artifact": "build_output/a.txt",
 
 
 @pytest.fixture
-def space(tmp_path: Path) -> Iterator[Workspace]:
-    made = Workspace(tmp_path / "work")
+def space(founded: Found, tmp_path: Path) -> Iterator[Workspace]:
+    made = Workspace(tmp_path / "work", founded(tmp_path / "work", "sqlite"))
     yield made
     made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def each_space(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
-    made = Workspace(tmp_path / "work", request.getfixturevalue("postgres_url") if request.param == "postgres" else "")
+def each_space(request: pytest.FixtureRequest, founded: Found, tmp_path: Path) -> Iterator[Workspace]:
+    made = Workspace(tmp_path / "work", founded(tmp_path / "work", request.param))
     yield made
     made.close()
 

@@ -20,7 +20,8 @@ class Workspace:
     """One workspace over one database, and the pipeline `work` in it."""
 
     def __init__(self, root: Path, database_url: str = "") -> None:
-        create_workspace(root, ALICE, database_url=database_url, replace=False)
+        if not root.exists():  # else its maker has laid a fresh one down
+            create_workspace(root, ALICE, database_url=database_url, replace=False)
         self.root = root
         self.house = Interlock.at(root)
         self.said: list[str] = []

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from interlock.app import Interlock
-from interlock.founding import create_workspace
 from interlock.providers.models import ProviderType
 from interlock.workspace.layout import Layout
 from tests.cli.conftest import fresh_workspace, lived_once, nothing_speaks_to_interlock, workspace
 from tests.cli.door import Door, copy_of
 from tests.cli.lived import ME, Lived
+from tests.conftest import Found
 from tests.http.served import Served, serving, tokens_of
 from tests.providers.model_server import model_server, write
 from tests.remote.far import Far
@@ -34,13 +34,11 @@ def served(workspace: Path) -> Iterator[Served]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def any_far(
-    request: pytest.FixtureRequest, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest, founded: Found, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Far]:
     """The command line from afar of a workspace over each kind of database."""
-    if request.param == "postgres":
-        workspace = workspace.with_name("over-postgres")
-        create_workspace(workspace, ME, database_url=request.getfixturevalue("postgres_url"), replace=False)
-    with closing(Interlock.at(workspace)) as house, serving(house) as made:
+    founded(tmp_path / "workspace", request.param, ME)
+    with closing(Interlock.at(tmp_path / "workspace")) as house, serving(house) as made:
         yield Far.of(made, tmp_path, capsys)
 
 

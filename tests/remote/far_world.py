@@ -9,14 +9,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from interlock.access.models import NewToken, Principal, Role
+from interlock.app import Interlock
 from tests.conftest import ALICE, until
 from tests.engines.world import INTERLOCK, LEASE_SECONDS, PATIENCE_SECONDS, WorkerUnderTest, World, surroundings
-from tests.http.served import everything
+from tests.http.served import everything, serving
 
 SCRIPT = Path(__file__).with_name("far_worker_process.py")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
@@ -114,17 +115,42 @@ def wire() -> Generator[Wire]:
 
 @dataclass
 class FarWorld(World):
-    """A workspace with a server and a scheduler as processes; its workers are elsewhere."""
+    """A workspace with a server and a scheduler; its workers are elsewhere.
+
+    Both are processes of their own, which a test can kill, or threads of this one, which begin at once.
+    """
 
     wire: Wire = field(default_factory=Wire)
     lease_seconds: int = LEASE_SECONDS
+    as_threads: bool = False
+    """This process then has to see the settings that theirs would: `surroundings`."""
     processes_: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
     def __post_init__(self) -> None:
         World.__post_init__(self)
         self.token = self.token_of("worker@b2", "service", Role.OPERATOR)
+        self._threads = ExitStack()
+        if self.as_threads:
+            self._threads.enter_context(self._beside())
+            return
         self.serve()
         self._start("scheduler")
+
+    @contextmanager
+    def _beside(self) -> Generator[None]:
+        """Let a server and a scheduler live in this process, each with rooms of its own."""
+        with closing(Interlock.at(self.root)) as here, closing(Interlock.at(self.root)) as there:
+            scheduler = here.worker(concurrency=0)
+            thread = threading.Thread(target=scheduler.work, name="scheduler")
+            thread.start()
+            try:
+                with serving(there) as served:
+                    self.wire.port = served.port
+                    yield
+            finally:
+                scheduler.stop()
+                thread.join(PATIENCE_SECONDS)
+                assert not thread.is_alive()
 
     def token_of(self, name: str, kind: str, role: Role) -> Path:
         new = NewToken(name=name, principal=Principal.parse(f"{kind}:{name}"), role=role)
@@ -212,6 +238,7 @@ class FarWorld(World):
         return surroundings(INTERLOCK_QUEUE_LEASE_SECONDS=str(self.lease_seconds))
 
     def close(self) -> None:
+        self._threads.close()
         World.close(self)
         for process in self.processes_:
             if process.poll() is None:

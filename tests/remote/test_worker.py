@@ -12,8 +12,8 @@ from interlock.access.models import Role
 from interlock.approval.models import Limits
 from interlock.evidence.errors import LogMismatch
 from interlock.runs.models import Run, RunStatus
-from tests.conftest import ALICE, until
-from tests.engines.world import LEASE_SECONDS, PATIENCE_SECONDS
+from tests.conftest import ALICE, Found, until
+from tests.engines.world import LEASE_SECONDS, PATIENCE_SECONDS, surroundings
 from tests.remote.far_world import FarWorld, wire
 
 EFFECT = "echo carried out >> effect.txt; echo said"
@@ -27,12 +27,17 @@ LONG = 60.0
 
 
 @pytest.fixture
-def far(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FarWorld]:
-    """A served workspace, on SQLite or on what the test says."""
+def far(
+    request: pytest.FixtureRequest, founded: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FarWorld]:
+    """A served workspace, on SQLite or on what the test says; its server is a process where the test kills that."""
     kind, _, lease = str(getattr(request, "param", "sqlite")).partition(":")
+    lease_seconds = int(lease or LEASE_SECONDS)
+    for name, value in surroundings(INTERLOCK_QUEUE_LEASE_SECONDS=str(lease_seconds)).items():
+        monkeypatch.setenv(name, value)
     with wire() as made_wire:
-        url = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
-        made = FarWorld(tmp_path, url, wire=made_wire, lease_seconds=int(lease or LEASE_SECONDS))
+        url = founded(tmp_path / "workspace", kind)
+        made = FarWorld(tmp_path, url, wire=made_wire, lease_seconds=lease_seconds, as_threads=not lease)
         try:
             yield made
         finally:

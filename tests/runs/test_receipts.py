@@ -22,17 +22,16 @@ from interlock.evidence.receipts import About, Shown, check_receipt, write_recei
 from interlock.founding import create_workspace
 from interlock.kernel.canonical import canonical
 from interlock.runs.errors import RunStateConflict
-from tests.conftest import ALICE
+from tests.conftest import ALICE, Found
 from tests.runs.test_archive import ended
 
 Receipt = dict[str, Any]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Interlock]:
+def place(request: pytest.FixtureRequest, founded: Found, tmp_path: Path) -> Iterator[Interlock]:
     """A workspace with keys that its log tells of, over each kind of database."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
-    create_workspace(tmp_path / "w", ALICE, database_url=url, replace=False)
+    founded(tmp_path / "w", request.param)
     with closing(Interlock.at(tmp_path / "w")) as house:
         yield house
 

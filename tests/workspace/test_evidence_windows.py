@@ -43,7 +43,7 @@ def test_each_envelope_is_beside_the_ledger_and_verifies_over_both_databases(hou
     house.keyring.complete(ALICE)
     for actor in (ALICE, BOB):
         house.approval.approve(actor, house.approval.create(ALICE, "sweep").id)
-    key = house.agent_key(WORKER, "PlanAgent", "planner")
+    key = house.keyring.ensure_agent(WORKER, "PlanAgent", "planner")
     assert (key.owner, key.role) == ("agent:PlanAgent", "planner")
     assert verified(house).attestations == Attestations(principal=1, on_behalf=1, log=4)
     assert len(list((house.layout.evidence / "envelopes").iterdir())) == 6
@@ -58,7 +58,7 @@ def test_before_the_log_is_told_of_keys_statements_are_shown_as_unverified(house
 
 
 def test_an_agents_key_tells_of_the_others_first(house: Interlock) -> None:
-    house.agent_key(WORKER, "PlanAgent", "planner")
+    house.keyring.ensure_agent(WORKER, "PlanAgent", "planner")
     house.approval.approve(ALICE, house.approval.create(ALICE, "sweep").id)
     assert verified(house).attestations == Attestations(principal=1, log=4)
 
@@ -81,7 +81,7 @@ def test_what_is_beside_the_ledger_runs_never_ahead_of_it_though_the_log_grows_m
     verified(house)
     folder, log = house.layout.evidence, house.event_log
     entries = log.size()
-    house.agent_key(WORKER, "PlanAgent", "planner")  # by another process, which has not come to the files yet
+    house.keyring.ensure_agent(WORKER, "PlanAgent", "planner")  # by a process that has not come to the files yet
     house.evidence.head()
     assert attestations.catch_up(folder, log, 0, entries) == entries
     assert ledger.write_heads(folder / "heads.jsonl", log, entries) is None

@@ -79,7 +79,7 @@ def test_what_can_not_be_done_with_a_key_is_refused(ask: Door, words: list[str],
 
 
 def test_an_agent_with_a_key_signs_itself_and_one_without_is_signed_for(house: Interlock) -> None:
-    key = house.agent_key(WORKER, "PlanAgent", "planner")
+    key = house.keyring.ensure_agent(WORKER, "PlanAgent", "planner")
 
     def signed(agent: str) -> tuple[object, object]:
         actor = Actor(principal=Principal.parse(f"agent:{agent}"))

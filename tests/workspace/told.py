@@ -151,7 +151,7 @@ def kinds(house: Interlock) -> Sequence[str]:
 def signed_run(house: Interlock) -> None:
     """Log a run whose checkpoint and whose outcome are really signed, beside the keys; then sign a head."""
     house.keyring.complete(ALICE)
-    key = house.agent_key(ALICE, "PlanAgent", "planner")
+    key = house.keyring.ensure_agent(ALICE, "PlanAgent", "planner")
     planner = Actor(principal=Principal(PrincipalKind.AGENT, "PlanAgent"))
     for event in whole_run():
         if isinstance(event, CheckpointPassed):

@@ -95,11 +95,6 @@ def remember(secret: str, rule: str = "secret") -> None:
         _remembered[secret.encode("utf-8", "surrogatepass")] = rule
 
 
-def warm() -> None:
-    """Make the rules ready, which takes half a second, and six the first time on a machine."""
-    _scanner()
-
-
 def _without(data: bytes, spans: list[_Span]) -> bytes:
     parts: list[bytes] = []
     end = 0

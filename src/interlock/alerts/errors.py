@@ -25,12 +25,6 @@ class SecretsMissing(Invalid):
     default_hint = "set them, disable the sinks, or look with --no-env-check"
 
 
-class SeverityUnknown(Invalid):
-    """A severity is info, warning or critical."""
-
-    code = "alert_severity_unknown"
-
-
 class DispatchStateCorrupt(Invalid):
     """The state of the dispatch holds no JSON object."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from interlock.kernel.errors import Invalid
 from interlock.workspace.errors import WorkspaceIncomplete
 
 door = typer.Typer(add_completion=False)
+_AFTER = "next: cd {root} && interlock draft create --repo DIR --prompt TEXT --command LINE"
+_AFTER_JOINING = "next: compare log.vkey with the first machine's; interlock worker waits until the log knows this key"
 
 
 @door.command()
@@ -46,5 +49,9 @@ def init(
     lines = [f"{each.done:10} {each.path}" for each in made]
     answer(
         {"id": str(root), "status": "ok", "items": data},
-        [*lines, f"workspace {root} is ready; try `interlock --help`"],
+        [
+            *lines,
+            f"workspace {root} is ready",
+            _AFTER_JOINING if join else _AFTER.format(root=shlex.quote(str(root))),
+        ],
     )

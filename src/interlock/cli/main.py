@@ -51,6 +51,8 @@ DOORS = {
     "mcp": Door("interlock.mcp.cli", "door", "let agents and editors read and run what was approved; never drafts"),
     "evidence": Door("interlock.workspace.cli", "evidence_door", "verify, sign, prove and export what happened"),
     "windows": Door("interlock.workspace.cli", "door", "hold the files against the database, or write them anew"),
+    "doctor": Door("interlock.cli.doctor", "door", "look at machine, settings, keys and database, and say what to do"),
+    "completion": Door("interlock.cli.completion", "door", "print what lets bash, zsh or fish complete all this"),
 }
 
 _MANUAL = """\
@@ -125,7 +127,7 @@ _FLAGS = {
     "--version",
 }
 """Options that take no value; a test holds this against the doors."""
-_WITH_VALUE = ("--workspace", "--as", "--correlation-id", "--server", "--token-file")
+WITH_VALUE = ("--workspace", "--as", "--correlation-id", "--server", "--token-file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -192,7 +194,7 @@ def _common(words: list[str]) -> tuple[dict[str, str], list[str]]:
             rest.append(word)
         elif word == "--json":
             common["--json"] = "yes"
-        elif name in _WITH_VALUE:
+        elif name in WITH_VALUE:
             if not equals:
                 place += 1
                 if place >= end:
@@ -309,7 +311,7 @@ def _correlation(common: Mapping[str, str]) -> str | None:
 
 def _root(named: str | None) -> Path:
     from interlock.runs.containment.processes import inside_run
-    from interlock.workspace.errors import WorkspaceMissing
+    from interlock.workspace.errors import NotAWorkspace, WorkspaceMissing
     from interlock.workspace.layout import STATE_FOLDER
     from interlock.workspace.service import find_root
 
@@ -323,7 +325,7 @@ def _root(named: str | None) -> Path:
         raise Invalid("--workspace and INTERLOCK_WORKSPACE name a folder; an empty name is none")
     root = Path(named).absolute()
     if not os.path.isdir(root / STATE_FOLDER):  # noqa: PTH112 - False, not an error, where we may not look
-        raise WorkspaceMissing(f"{root} is not a workspace")
+        raise NotAWorkspace(f"{root} is not a workspace")
     return root
 
 

@@ -187,6 +187,8 @@ class Worker:
     def stop(self) -> None:
         """Stop soon: runs under way are given back, no attempt is used up."""
         self.stopping.set()
+        if self._waiter is not None:
+            self._waiter.rouse()
 
     def moved(self) -> None:
         """Hear that something changed which the windows show."""

@@ -180,24 +180,10 @@ class KeyDirectory:
             "schema_version": SCHEMA_VERSION,
         }
 
-    def is_rendered(self, data: bytes) -> bool:
-        """Say whether these are the bytes of `keys.json`; whose log it is, the heads say."""
-        origin = _origin_in(data)
-        return origin is not None and data == self.render(origin)
-
     def render(self, origin: str) -> bytes:
         """Return the bytes of `keys.json`."""
         text = json.dumps(self.to_json(origin), indent=2, sort_keys=True, ensure_ascii=False)
         return text.encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _origin_in(data: bytes) -> str | None:
-    try:
-        found: object = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    origin = cast("dict[str, object]", found).get("origin") if isinstance(found, dict) else None
-    return origin if isinstance(origin, str) else None
 
 
 def folded(events: Iterable[tuple[int, LoggedEvent]]) -> KeyDirectory:

@@ -149,11 +149,6 @@ def text_of(note: str | bytes) -> str:
     return _split(note)[0]
 
 
-def signatures_of(note: str | bytes) -> list[tuple[str, bytes]]:
-    """Return a note's signatures, unverified: name, and key id with what follows it."""
-    return _split(note)[1]
-
-
 def by_identity(verifiers: Iterable[Verifier]) -> Mapping[tuple[str, bytes], Verifier]:
     """Index verifiers by name and key id; raises `KeyMalformed` if two different keys share both."""
     known: dict[tuple[str, bytes], Verifier] = {}

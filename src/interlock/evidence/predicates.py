@@ -9,14 +9,10 @@ text of its payload, or the digest of the whole payload but the attestation, is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
-
-Purpose: TypeAlias = Literal["log", "service", "human", "agent"]
-"""What a key is for."""
-SignedBy: TypeAlias = Literal["principal", "service_on_behalf", "log"]
-"""Whose signature it is: the principal's own, the service's on its behalf, or (changes of keys only) the log's."""
+from typing import Final
 
 PURPOSES: Final[frozenset[str]] = frozenset({"log", "service", "human", "agent"})
+"""What a key is for."""
 AGENT_ROLES: Final[frozenset[str]] = frozenset({"planner", "operator", "verifier"})
 
 PREFIX: Final = "urn:interlock:predicate:"

@@ -102,7 +102,8 @@ def verify_export(
             walk.pass_head(mark)
         walk.pass_rest()
         comparison.conclude()
-        _compare_keys(ledger.parent / "keys.json", keys.directory)
+        if walk.last is not None:
+            _compare_keys(ledger.parent / "keys.json", keys.directory.render(walk.last.head.origin))
         attested = _attested(ledger_file, walk.tree.size)
         check = Check(directory=keys.directory, envelopes=kept, own_signatures=own_signatures)
         found = check_all(check, attested, progress)
@@ -135,15 +136,15 @@ def _report(walk: _Walk, found: Attestations, *, saved: bool, witnesses: tuple[s
     )
 
 
-def _compare_keys(window: Path, directory: KeyDirectory) -> None:
-    """Hold `keys.json` against the log: readers take it for what the log says."""
+def _compare_keys(window: Path, due: bytes) -> None:
+    """Hold `keys.json` against the log and its name: readers take it for what the log says."""
     try:
         found = window.read_bytes()
     except FileNotFoundError:
         return
     except OSError as error:
         raise FileMissing(f"{window} can not be read: {error.strerror}") from None
-    if not directory.is_rendered(found):
+    if found != due:
         raise ProjectionMismatch(f"{window} does not say what the log says of its keys")
 
 

@@ -157,7 +157,7 @@ def _load(state: Path) -> dict[str, Any]:
         found = json.loads(state.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WitnessStateDamaged(f"{state} can not be read: {error}") from None
     if not isinstance(found, dict):
         raise WitnessStateDamaged(f"{state} is not a witness's state")

@@ -51,9 +51,14 @@ def node_id(folder: Path, new_ulid: Callable[[], str], *, machine: str | None = 
 def known_id(folder: Path) -> str | None:
     """Return this node's id, where it has one that can be used."""
     with suppress(NodeIdentityBroken, NodeIdentityForeign):
-        found = _read(folder / FILE_NAME)
-        return None if found is None else _checked(found, folder / FILE_NAME, machine_id())
+        return read_id(folder)
     return None
+
+
+def read_id(folder: Path) -> str | None:
+    """Return this node's id; None where it has none yet. Raises as `node_id` does, and makes nothing."""
+    found = _read(folder / FILE_NAME)
+    return None if found is None else _checked(found, folder / FILE_NAME, machine_id())
 
 
 def _make(path: Path, made: str, machine: str) -> None:

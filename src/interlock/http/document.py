@@ -1,9 +1,10 @@
-"""The OpenAPI document: made once, as JSON; JSON is YAML, so it is served under both names."""
+"""The OpenAPI document: made when it is first asked for, as JSON; JSON is YAML, so it is served under both names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -69,16 +70,27 @@ def _header(about: str) -> Mapping[str, Any]:
 
 
 def served(app: FastAPI) -> None:
-    """Serve the document under each of its names."""
-    text = json.dumps(openapi(app), indent=2, sort_keys=True) + "\n"
+    """Serve the document under each of its names; made when first asked for, as it takes half a second."""
+    text = _once(lambda: json.dumps(openapi(app), indent=2, sort_keys=True) + "\n")
     for name in NAMES:
         kind = "application/yaml" if name.endswith("yaml") else "application/json"
-        answer = Response(text, media_type=kind)
-        app.add_api_route(name, _always(answer), include_in_schema=False, response_model=None)
+        app.add_api_route(name, _answering(text, kind), include_in_schema=False, response_model=None)
 
 
-def _always(answer: Response) -> Any:  # noqa: ANN401 - a handler
-    async def handler() -> Response:
-        return Response(answer.body, media_type=answer.media_type)
+def _once(make: Callable[[], str]) -> Callable[[], str]:
+    lock, made = threading.Lock(), list[str]()
+
+    def text() -> str:
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return text
+
+
+def _answering(text: Callable[[], str], kind: str) -> Any:  # noqa: ANN401 - a handler
+    def handler() -> Response:  # not async: it runs beside what the server does meanwhile
+        return Response(text(), media_type=kind)
 
     return handler

@@ -37,5 +37,5 @@ def _second(seconds: int) -> str:
 def from_text(text: str) -> int:
     """Read an instant that `to_text` wrote; raises ValueError for any other form."""
     if not _FORM.fullmatch(text):
-        raise ValueError(f"not an instant of the form 2026-11-21T08:00:00.000Z: {text!r}")
+        raise ValueError(f"not an instant of the form 2026-11-21T08:00:00.000Z: {text[:40]!a}")
     return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)

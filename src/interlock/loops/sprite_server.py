@@ -235,7 +235,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._peer = peer
         self._limits = server.limits
         request.settimeout(max(server.limits[1:5]))
-        self._answered = False
         super().__init__(request, client_address, server)
 
     def handle(self) -> None:

@@ -17,6 +17,8 @@ _PAIRS: Final = (
     ("degradedIngestLagSeconds", "criticalIngestLagSeconds"),
     ("degradedTransportFailureStreak", "criticalTransportFailureStreak"),
 )
+_LONG_NAME: Final = 64
+_MOST_NAMED: Final = 20
 
 
 class CatalogMissing(NotFound):
@@ -97,7 +99,8 @@ def resolve(catalog: Document, name: str | None, source: str) -> Profile:
         raise CatalogInvalid(f"no threshold profile is named, and {source} has no defaultProfile")
     found = cast("Document", catalog["profiles"]).get(wanted)
     if found is None:
-        raise ProfileUnknown(f"unknown threshold profile: {wanted}", hint=f"{source} has {', '.join(names(catalog))}")
+        known = ", ".join(map(_shown, names(catalog)[:_MOST_NAMED]))
+        raise ProfileUnknown(f"unknown threshold profile: {_shown(wanted)}", hint=f"{source} has {known}")
     values = cast("Document", found) if isinstance(found, dict) else {}
     (degraded_lag, critical_lag), (degraded_streak, critical_streak) = (
         _pair(values, pair, wanted, source) for pair in _PAIRS
@@ -132,10 +135,14 @@ def _pair(values: Document, pair: tuple[str, str], name: str, source: str) -> tu
     degraded, critical = (_whole(values.get(key)) for key in pair)
     if degraded is None or critical is None or critical < degraded:
         raise CatalogInvalid(
-            f"threshold profile {name} of {source} is invalid: {pair[0]} and {pair[1]} are whole numbers, "
+            f"threshold profile {_shown(name)} of {source} is invalid: {pair[0]} and {pair[1]} are whole numbers, "
             "the second not below the first"
         )
     return degraded, critical
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() and len(name) <= _LONG_NAME else ascii(name[:_LONG_NAME]) + "…"
 
 
 def _whole(value: Any) -> int | None:  # noqa: ANN401 - JSON of any shape

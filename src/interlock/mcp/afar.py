@@ -147,7 +147,7 @@ class _Reader:
     def read(self) -> None:
         try:
             self._read()
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError) as error:
             self._tell(ServerAway(f"{self._server.address} tells of no changes any more: {error.__class__.__name__}"))
 
     def _read(self) -> None:

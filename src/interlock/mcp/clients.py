@@ -52,7 +52,8 @@ def _cursor(wanted: Wanted) -> str:
 def _vscode(wanted: Wanted) -> str:
     if wanted.url is None:
         return _json({"servers": {"interlock": {"type": "stdio", **_stdio(wanted)}}})
-    asked = {"type": "promptString", "id": "interlock-token", "description": "Interlock token", "password": True}
+    hidden = {"password": True}  # nosec B105 - a field that is shown as dots
+    asked = {"type": "promptString", "id": "interlock-token", "description": "Interlock token", **hidden}
     bearer = {"Authorization": "Bearer ${input:interlock-token}"}
     entry = {"type": "http", "url": wanted.url, "headers": bearer}
     return _json({"inputs": [asked], "servers": {"interlock": entry}})

@@ -29,6 +29,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from interlock.evidence.ledger import read_leaf
@@ -474,7 +475,7 @@ class Projection:
     @classmethod
     def from_json(cls, found: Mapping[str, Any], load: Callable[[], States]) -> Projection:
         """Read what `to_json` told; raises KeyError, TypeError, ValueError or an `EvidenceError` for anything else."""
-        return cls(
+        told = cls(
             next_index=found["next_index"],
             tree=Frontier.decode(bytes.fromhex(found["tree"])),
             last_leaf=found["last_leaf"],
@@ -485,3 +486,25 @@ class Projection:
             named_ms=dict(found["named_ms"]),
             load=load,
         )
+        _check_kinds(told)
+        return told
+
+
+def _check_kinds(told: Projection) -> None:
+    """Raise TypeError for a value that is of another kind than the one that `to_json` tells."""
+    _check((told.next_index, *told.named_ms.values()), int)
+    _check([told.last_index], int, NoneType)
+    _check([told.last_leaf, *told.named_ms], str)
+    _check([told.root], str, NoneType)
+    for tail in told.tails.values():
+        _check((tail.entries, tail.size_bytes), int)
+        _check((tail.entry_hash, tail.signature), str)
+    for sample in told.samples:
+        _check([sample.time_ms], int)
+        _check((sample.tokens, sample.latency_ms), int, NoneType)
+
+
+def _check(values: Iterable[object], *kinds: type) -> None:
+    for value in values:
+        if type(value) not in kinds or (isinstance(value, int) and value < 0):
+            raise TypeError(f"{value!r:.80} is not a value of a projection")

@@ -21,6 +21,7 @@ from interlock.pipelines.errors import DefinitionInvalid, DefinitionMissing
 MOST_BYTES: Final = 256 * 1024
 MOST_DEPTH: Final = 20
 _MOST_KEY: Final = 100
+_MOST_TOLD: Final = 80
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _NOTHING = re.compile(r"null|Null|NULL|~|")
@@ -94,7 +95,7 @@ class Node:
         """Return a text that is not blank; `loose` takes a number or truth value as it is written for one, too."""
         found = self._scalar("text")
         if found.plain and not loose and not isinstance(_read(found), str):
-            self.fail(f"must be text; put {found.text or 'it'} in quotes if it is meant so")
+            self.fail(f"must be text; put {found.text[:_MOST_TOLD] or 'it'} in quotes if it is meant so")
         if not found.text.strip():
             self.fail("must not be blank")
         if len(found.text) > most:
@@ -142,7 +143,7 @@ class Node:
         found = self._scalar(what)
         value = _read(found)
         if isinstance(value, float):
-            self.fail(f"must not be a fraction; put {found.text} in quotes if it is meant as text")
+            self.fail(f"must not be a fraction; put {found.text[:_MOST_TOLD]} in quotes if it is meant as text")
         return value
 
 

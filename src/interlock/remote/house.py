@@ -49,6 +49,8 @@ REFUSED: Mapping[tuple[str, ...], str] = {
     ("pipeline",): "carries runs out where the workspace is; a server takes them under /ops/pipelines",
     ("deployment",): "runs its steps where the workspace is; a server shows them under /ops/deployments",
     ("config", "show"): "says what holds where it is called; `config history` asks the server",
+    ("completion",): "prints a script for a shell of this machine",
+    ("doctor",): "looks at this machine; a server says how it is under /health and /metrics",
     ("windows",): "works on the workspace's own files",
     ("mcp", "config"): "prints what a client of this machine has to be told; name the server with --url",
     ("queue", "import"): "brings a file into a database of this machine",

@@ -1,6 +1,6 @@
 """A run's result, brought from a server to a repository of this machine: the very commit, or nothing.
 
-The server gives the patch and what the commit was made of; here it is made again on the same base, and its id proves
+The server gives the patch and what the commit was made of; here it is made again (`runs.remaking`), and its id proves
 that it is the same. Then it goes the way of every result (`runs.repositories.apply_result`).
 """
 
@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from interlock.access.models import Actor
 from interlock.approval.models import Approved
-from interlock.kernel.errors import Failed
 from interlock.remote.errors import NotFromAfar
 from interlock.runs.errors import NoResult
 from interlock.runs.models import Run
+from interlock.runs.remaking import ensure_result
 from interlock.runs.repositories import Applied, Git, Mirrors, apply_result
-from interlock.runs.repositories.mirror import Mirror
-
-
-class ResultDiffers(Failed):
-    """The patch does not make the commit that the run is recorded with."""
-
-    code = "result_differs"
-    default_hint = "nothing was changed; what came over the network is not what was collected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +48,6 @@ class RemoteResults:
         with tempfile.TemporaryDirectory(prefix="interlock-result-") as scratch:
             mirrors = Mirrors(git=Git(scratch=Path(scratch) / "git"), folder=Path(scratch) / "mirrors")
             mirror = mirrors.open(str(repository.absolute()), "sha256" if len(commit) == 64 else "sha1")
-            mirror.fetch(base, pin=approved.id)
-            self._remake(mirror, run, approved, base, commit)
+            ensure_result(mirror, run, approved, base=base, commit=commit, patch=lambda: self.patch(run.id))
             branch = None if into_tree else f"interlock/{run_id}"
             return apply_result(mirror, commit=commit, base=base, repository=repository, branch=branch)
-
-    def _remake(self, mirror: Mirror, run: Run, approved: Approved, base: str, commit: str) -> None:
-        """Make the commit again as `runs.repositories.collect` made it; another one is no result of this run."""
-        message = f"Interlock run {run.id}\n\nApproved as {approved.id}\n{approved.digest}\n"
-        git = mirror.git
-        with mirror.locked() as place:
-            here = replace(place, index=mirror.folder.parent / "index")
-            git.run(here, "read-tree", base)
-            git.run(here, "apply", "--cached", "--whitespace=nowarn", stdin=self.patch(run.id))
-            tree = git.run(here, "write-tree").line
-            made = git.run(here, "commit-tree", tree, "-p", base, stdin=message.encode(), at_ms=run.created_ms).line
-        if made != commit:
-            raise ResultDiffers(f"the patch of {run.id} makes {made}, and the run is recorded with {commit}")
-        mirror.keep(f"refs/interlock/runs/{run.id}", commit)

@@ -30,6 +30,13 @@ class NoResult(Conflict):
     code = "no_result"
 
 
+class ResultDiffers(Failed):
+    """The patch does not make the commit that the run is recorded with."""
+
+    code = "result_differs"
+    default_hint = "nothing was changed; the patch is not what was collected"
+
+
 class CiNeedsAnother(Refused):
     """An agent does not speak for the project's CI."""
 

@@ -12,6 +12,7 @@ from interlock.approval.ports import Look
 from interlock.runs.errors import NoResult, RunStateConflict
 from interlock.runs.events import RunApplied
 from interlock.runs.models import ENDED
+from interlock.runs.remaking import ensure_result
 from interlock.runs.repositories import Applied, Mirrors, apply_result
 from interlock.runs.service import Runs
 
@@ -33,7 +34,8 @@ class Results:
     def apply(self, actor: Actor, run_id: str, *, repository: Path | None, into_tree: bool) -> Applied:
         """Make the branch `interlock/<r_id>`, or merge into the clean working tree; its own by default.
 
-        Hooks and configuration of the repository are neither run nor changed. Raises `NoResult`, and what
+        What was collected on another machine is made again here from its patch, to the very commit. Hooks and
+        configuration of the repository are neither run nor changed. Raises `NoResult`, `ResultDiffers`, and what
         `repositories.apply_result` raises; then nothing has changed.
         """
         self.thawed()
@@ -45,9 +47,12 @@ class Results:
         with self.look() as desk:
             approved = desk.approved.get(run.approved_id)
         work = approved.work if approved else None
-        if work is None or work.repository is None or work.base_commit is None:
+        if approved is None or work is None or work.repository is None or work.base_commit is None:
             raise NoResult(f"{run_id} did not work on a repository")
         mirror = self.mirrors.open(work.repository, "sha256" if len(commit) == 64 else "sha1")
+        ensure_result(
+            mirror, run, approved, base=work.base_commit, commit=commit, patch=lambda: self.runs.patch(run_id)
+        )
         branch = None if into_tree else f"interlock/{run_id}"
         target = repository if repository is not None else Path(work.repository)
         applied = apply_result(mirror, commit=commit, base=work.base_commit, repository=target, branch=branch)

@@ -40,6 +40,7 @@ from interlock.runs.models import MAY_BECOME, Claim, LogLine, Outcome, RunStatus
 from interlock.runs.options import RunOptions
 from interlock.runs.output import OutputLog
 from interlock.runs.ports import WorkerRuns
+from interlock.runs.remaking import commit_message
 from interlock.runs.repositories import Mirror, Mirrors, Worktree, Worktrees, collect, remove_tree, tree_bytes
 from interlock.runs.repositories.errors import CommitNotInMirror, PatchTooLarge, WorktreeNotRemoved
 from interlock.runs.rungs import needed, proven, unless_reached
@@ -367,7 +368,7 @@ class Execution:
                 Worktree(name=place.name, path=place, mirror=mirror.folder),
                 base=str(self._work.base_commit),
                 ref=ref,
-                message=f"Interlock run {run.id}\n\nApproved as {run.approved_id}\n{self.claim.approved.digest}",
+                message=commit_message(run, self.claim.approved),
                 at_ms=run.created_ms,
                 max_patch_bytes=limits.patch_bytes,
                 max_file_bytes=limits.disk_bytes,

@@ -11,7 +11,7 @@ long on the looker's own monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -424,8 +424,3 @@ def from_the_database(watched: Watched, now_ms: int, options: TruthOptions, over
         quiet_seconds=watched.quiet_ms(now_ms) / 1000,
     )
     return judge(facts, options)
-
-
-def with_details(truth: Truth, **more: Any) -> Truth:  # noqa: ANN401 - JSON
-    """Return a verdict with more said about it."""
-    return replace(truth, details={**truth.details, **more})

@@ -12,6 +12,17 @@ class WorkspaceMissing(NotFound):
     default_hint = "make one with `interlock init DIR`, or name it with --workspace"
 
 
+class NotAWorkspace(WorkspaceMissing):
+    """The folder that was named is not a workspace."""
+
+
+class DoctorAlarmed(Failed):
+    """Something that Interlock stands on is broken."""
+
+    code = "doctor_alarmed"
+    default_hint = "do what stands beside each of them; `interlock doctor` changes nothing"
+
+
 class WorkspaceInvalid(Invalid):
     """A workspace can not be made here."""
 

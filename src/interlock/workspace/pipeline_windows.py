@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from types import NoneType
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from interlock.access.models import Actor
 from interlock.evidence import publish
@@ -43,6 +45,8 @@ from interlock.workspace.windows import Difference, only_writer
 
 _PAGE: Final = 500
 _CATCHING_UP_SECONDS: Final = 2.0
+_SHA256: Final = re.compile(r"(?:[0-9a-f]{64})?")
+_MAY_BE_STUCK: Final = frozenset({STATE_PATH, *(path for stream in STREAMS for path in paths_of(stream))})
 _LEFT_ALONE: Final = "differs from the log and was left alone"
 
 
@@ -272,6 +276,7 @@ class PipelineWindows:
         try:
             found: Mapping[str, Any] = json.loads(self._cursor_file.read_bytes())
             state = _State(*found["state"])
+            _check_left(state, found["stuck"])
             projection = Projection.from_json(found["projection"], lambda: self._read_copy(state, projection))
             cursor = _Cursor(projection, state, dict(found["stuck"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EvidenceError):
@@ -300,6 +305,17 @@ class PipelineWindows:
     def _store(self, cursor: _Cursor) -> None:
         data = {"projection": cursor.projection.to_json(), "state": list(cursor.state), "stuck": cursor.stuck}
         publish.replace(self._cursor_file, [json.dumps(data).encode()], mode=0o600)
+
+
+def _check_left(state: _State, stuck: Mapping[str, Any]) -> None:
+    """Raise TypeError for what `_store` does not write of the files as they were left."""
+    size_and_time = all(
+        isinstance(each, list) and [type(one) for one in cast("list[Any]", each)] == [int, int]
+        for each in stuck.values()
+    )
+    numbers = type(state.size) is int and type(state.last_index) in {int, NoneType}
+    if not (numbers and _SHA256.fullmatch(state.sha256) and size_and_time and stuck.keys() <= _MAY_BE_STUCK):
+        raise TypeError("this is not how files were left")
 
 
 class _Writer:

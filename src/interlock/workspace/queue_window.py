@@ -97,13 +97,26 @@ class QueueWindows:
     def _load(self) -> dict[str, dict[str, Any]]:
         """Return what is known of each window; what somebody spoilt is forgotten, and `render --own` brings it back."""
         try:
-            found = json.loads(self._file.read_bytes())
-        except (FileNotFoundError, ValueError):
+            found: object = json.loads(self._file.read_bytes())
+        except (FileNotFoundError, ValueError, RecursionError):
             found = None
-        return cast("dict[str, dict[str, Any]]", found) if isinstance(found, dict) else {}
+        told = cast("dict[str, dict[str, Any]]", found) if isinstance(found, dict) else {}
+        return {name: state for name, state in told.items() if _is_path(name) and _is_state(state)}
 
     def _store(self, known: Mapping[str, Mapping[str, Any]]) -> None:
         publish.replace(self._file, [json.dumps(known, sort_keys=True).encode()], mode=0o600)
+
+
+def _is_path(name: str) -> bool:
+    return name.isprintable() and "\0" not in name
+
+
+def _is_state(state: object) -> bool:
+    known = cast("dict[str, object]", state) if isinstance(state, dict) else {}
+    shown, digests = known.get("shown"), known.get("digests")
+    if type(shown) is not int or shown < 0 or not isinstance(digests, list):
+        return False
+    return all(isinstance(each, str) for each in cast("list[object]", digests))
 
 
 def _digest(content: bytes) -> str:

@@ -280,7 +280,8 @@ class Windows:
             cursor = _Cursor(data["shown"], data.get("attested", 0), tail)
             known = range(self.log.size() + 1)
             reached = (cursor.shown, cursor.attested, tail.entries)
-            if all(each in known for each in reached) and data["last"] == self._last(cursor.shown):
+            whole = all(type(each) is int for each in (*reached, tail.size_bytes)) and tail.size_bytes >= 0
+            if whole and all(each in known for each in reached) and data["last"] == self._last(cursor.shown):
                 return cursor
         except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             pass
@@ -346,7 +347,7 @@ def _log_through(found: bytes | None) -> int | None:
         return None
     try:
         through = json.loads(found).get("log_through")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return through if isinstance(through, int) and through >= 0 else None
 

@@ -14,7 +14,7 @@ import interlock
 from interlock.approval.models import Limits, Work
 from interlock.runs.containment.processes import marked
 from interlock.runs.models import Run
-from tests.conftest import ALICE
+from tests.conftest import ALICE, Found
 from tests.engines.world import World
 
 NAMES = {"claude_code": "claude", "codex": "codex", "gemini_cli": "gemini", "opencode": "opencode"}
@@ -63,9 +63,8 @@ class AgentWorld(World):
 
 
 @pytest.fixture
-def agents(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AgentWorld]:
+def agents(request: pytest.FixtureRequest, founded: Found, tmp_path: Path) -> Iterator[AgentWorld]:
     """A world with agents, on SQLite or on what `on_both` says."""
-    kind: str = getattr(request, "param", "sqlite")
-    made = AgentWorld(tmp_path, request.getfixturevalue("postgres_url") if kind == "postgres" else "")
+    made = AgentWorld(tmp_path, founded(tmp_path / "workspace", getattr(request, "param", "sqlite")))
     yield made
     made.close()

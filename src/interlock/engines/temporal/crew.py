@@ -76,6 +76,9 @@ class Crew:
                 return _done(lambda: self.word(run_id, key))
             if seat.future is not None and (seat.busy or seat.step is name):
                 return seat.future
+            if name in seat.execution.outputs:
+                # A workflow that begins anew, because Temporal lost its data, asks for what is complete already.
+                return _done(lambda: self.next_word)
             seat.step, seat.busy, seat.future = name, True, Future()
             future = seat.future
         threading.Thread(target=self._carry_out, args=(seat, key, name, future), name=run_id, daemon=True).start()

@@ -79,6 +79,10 @@ class _Missing(Exception):
     """There is no such workflow."""
 
 
+class _Malformed(Exception):
+    """The server does not understand a request."""
+
+
 def workflow_id(run_id: str, fence: int) -> str:
     """Return the name of the workflow of one claim of a run."""
     return f"{run_id}:{fence}"
@@ -149,6 +153,12 @@ class Temporal:
             return
         except _Missing:
             raise TemporalUnreachable(f"{self._name} has no namespace {self.options.namespace}") from None
+        except _Malformed as error:
+            if not self._attributes:
+                raise TemporalUnreachable(f"{self._name}: {error}") from None
+            # It does not know the words for searching any more: it has lost its data, or another one is there now.
+            self._attributes = self._call(self._name_attributes(self._connected()))
+            raise TemporalUnreachable(f"{self._name} has forgotten what it is asked with: {error}") from None
 
     def look(self, run_id: str, fence: int) -> Found:
         """Return what it knows of a claim's workflow."""
@@ -157,6 +167,8 @@ class Temporal:
             status = self._call(handle.describe(rpc_timeout=_RPC)).status
         except _Missing:
             return Found.MISSING
+        except _Malformed as error:
+            raise TemporalUnreachable(f"{self._name}: {error}") from None
         return Found.OPEN if status is None else _CLOSED.get(status, Found.CLOSED)
 
     def _call(self, asked: Coroutine[Any, Any, _Answer]) -> _Answer:
@@ -167,6 +179,8 @@ class Temporal:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise _Missing from None
+            if error.status is RPCStatusCode.INVALID_ARGUMENT:
+                raise _Malformed(error.message) from None
             raise TemporalUnreachable(f"{self._name}: {error.message}") from None
 
     def _connected(self) -> Client:

@@ -249,7 +249,7 @@ def _understood(line: bytes) -> Started | Ended | InterlockError | None:
         if event["event"] == "ended":
             return _ended(event)
         return REFUSALS.get(event["reason"], AgentStartFailed)(event["message"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
