@@ -1,12 +1,7 @@
 /** Every screen: where it is, what it is called, and the file that is loaded when somebody goes there. */
 import { type ComponentType, lazy } from "react";
-import type { Me } from "./types";
+import type { ViewProps } from "./parts/ViewProps";
 
-/** What an address names after its screen, such as `r_…`, and who looks. */
-export interface ViewProps {
-  id: string | undefined;
-  me: Me;
-}
 export interface View {
   href: string;
   name: string;

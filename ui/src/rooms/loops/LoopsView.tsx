@@ -1,5 +1,5 @@
 import { useSearch } from "wouter";
-import type { ViewProps } from "../../views";
+import type { ViewProps } from "../../parts/ViewProps";
 import { Fleet } from "./Fleet";
 import { LoopDetail } from "./LoopDetail";
 import "./loops.css";

@@ -1,7 +1,7 @@
 import { Empty } from "../../parts/Facts";
 import { Failure } from "../../parts/Failure";
+import type { ViewProps } from "../../parts/ViewProps";
 import { useServerStatus } from "../../useOpsService";
-import type { ViewProps } from "../../views";
 import { PanicSwitch } from "./PanicSwitch";
 import { Tiles } from "./Tiles";
 import "./maintenance.css";

@@ -7,10 +7,10 @@ import { visible } from "../../parts/hidden";
 import { ListAndDetail } from "../../parts/ListAndDetail";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
+import type { ViewProps } from "../../parts/ViewProps";
 import { counted } from "../../parts/words";
 import type { FleetNode } from "../../types";
 import { useConfigs, useNodes } from "../../useOpsService";
-import type { ViewProps } from "../../views";
 import { NodeDetail } from "./NodeDetail";
 import "./nodes.css";
 

@@ -1,7 +1,7 @@
 import { lazy, Suspense } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { Failure } from "../../parts/Failure";
-import type { ViewProps } from "../../views";
+import type { ViewProps } from "../../parts/ViewProps";
 import { addressOf, PARTS } from "./address";
 import { usePulse, useQueueStatus } from "./asked";
 import { BulksUnderWay } from "./BulkShown";

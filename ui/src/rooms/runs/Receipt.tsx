@@ -63,13 +63,13 @@ export function Receipt({ run, me }: { run: RunInFull; me: Me }) {
           A receipt holds what the log says of this run and of its approval, with the signed statements and the proofs.
           Whoever has the log's public key can check it, without this server.
         </p>
-        <p className="buttons">
+        <div className="buttons">
           <button type="button" disabled={busy} onClick={() => void download()}>
             Download the receipt
           </button>
           <Link href={`/evidence?subject=${run.id}`}>What the log says of it</Link>
           {unsigned && me.role !== "actions" ? <SignHead onSigned={() => void download()} /> : null}
-        </p>
+        </div>
         {failure ? <Failure of={failure} /> : null}
         <Command line={shellWords(["interlock", "run", "receipt", run.id, "--out", file])} />
         <Command line={shellWords(["interlock", "evidence", "check-receipt", file, "--key", "log.vkey"])} />

@@ -7,10 +7,10 @@ import { ListAndDetail } from "../../parts/ListAndDetail";
 import { Older } from "../../parts/Older";
 import { RelativeTime } from "../../parts/RelativeTime";
 import { StateBadge } from "../../parts/StateBadge";
+import type { ViewProps } from "../../parts/ViewProps";
 import { plain } from "../../parts/words";
 import type { Run, Truth } from "../../types";
 import { useRunPages, useTruths } from "../../useOpsService";
-import type { ViewProps } from "../../views";
 import { RunDetail } from "./RunDetail";
 import { isTrouble } from "./Verdict";
 
