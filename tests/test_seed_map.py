@@ -215,6 +215,7 @@ def _bare(name: str) -> str:
     return re.split(r"[ (]?[<(\"]| --", name)[0].rstrip("*=").rstrip()
 
 
+@pytest.mark.proves("seed-names")
 def test_everything_that_the_seeds_name_is_where_the_map_says(lived: Lived) -> None:
     missing = [f"{kind}:{words}" for kind, words in _wanted() if not HELD[kind](lived, words)]
     assert missing == []
@@ -235,6 +236,7 @@ def test_every_place_in_the_words_of_the_map_is_there() -> None:
     assert [place for place in sorted(places) if not (ROOT / place).exists()] == []
 
 
+@pytest.mark.proves("seed-names")
 def test_every_row_says_what_holds_it_or_why_it_differs() -> None:
     assert [row["says"] for row in rows() if not row["held"] and "differs" not in row] == []
     assert {row["seed"] for row in rows()} == {1, 2, 3, 4}

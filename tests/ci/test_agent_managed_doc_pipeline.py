@@ -43,6 +43,7 @@ def test_the_documentation_pipeline_s_roles_are_filled_by_the_documented_agents(
     assert definition["agent_roles"]["verifier"] == "ReviewAgent"
 
 
+@pytest.mark.proves("pipeline-verification")
 def test_the_documentation_pipeline_has_checkpoints_of_planner_and_verifier(workspace: Workspace) -> None:
     definition = parsed(workspace, DOCS)
     roles = {str(each["role"]).strip("${}") for each in definition["agent_checkpoints"]}

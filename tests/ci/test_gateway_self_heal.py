@@ -37,6 +37,7 @@ def test_a_fresh_workspace_is_well(workspace: Workspace, tmp_path: Path) -> None
 
 
 @pytest.mark.proves("self-heal-report")
+@pytest.mark.proves("pipeline-verification")
 def test_the_default_places_are_the_seed_s(workspace: Workspace) -> None:
     assert workspace.process("python3", SCRIPT).returncode == 0
     assert (workspace.root / "build_output/gateway-self-heal.json").stat().st_size

@@ -66,6 +66,7 @@ GOOD = "| ORCH-001 | FAILED | P1 | t | s | - | - | - |  |\n"
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
+@pytest.mark.proves("queue-trouble")
 def test_a_malformed_table_is_refused_by_every_command_and_named_with_its_line(
     quick: Quick, content: bytes, told: str
 ) -> None:
@@ -197,6 +198,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
+@pytest.mark.proves("queue-trouble")
 def test_what_is_no_queue_database_is_refused_by_every_command_and_left_as_it_is(quick: Quick, name: str) -> None:
     make, told = BAD[name]
     Store("markdown", quick.root).fill(row("ORCH-001", "FAILED"))
@@ -213,6 +215,7 @@ def test_what_is_no_queue_database_is_refused_by_every_command_and_left_as_it_is
     assert (Path(path).read_bytes() if Path(path).is_file() else b"") == content
 
 
+@pytest.mark.proves("queue-trouble")
 def test_a_missing_folder_is_not_made(ops: Ops) -> None:
     one_line(ops("--db", "nowhere/queue.db", "status"), 1, "nowhere/queue.db")
     one_line(ops("--queue", "nowhere/QUEUE.md", "status"), 1, "nowhere/QUEUE.md")
@@ -257,6 +260,7 @@ def test_an_unsaid_database_that_is_lost_is_named(ops: Ops) -> None:
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["last columns", "first columns"])
+@pytest.mark.proves("queue-older")
 def test_a_database_of_the_seed_s_tools_is_read_as_it_is(ops: Ops, *, older: bool) -> None:
     rows = [
         row("ORCH-001", "IN_PROGRESS", "P2", owner_session="w"),
@@ -279,6 +283,7 @@ def test_a_database_of_the_seed_s_tools_is_read_as_it_is(ops: Ops, *, older: boo
     assert whole(ops.root) == tree
 
 
+@pytest.mark.proves("queue-older")
 def test_the_first_change_upgrades_it_and_keeps_a_copy_and_every_row(ops: Ops) -> None:
     before = seed_database(ops.root / "old.db", row("ORCH-001", "IN_PROGRESS"), row("ORCH-002", notes="전에"))
     one_line(ops("--db", "old.db", "retry", "--id", "ORCH-002"), 1, "retry allowed only for")
@@ -301,6 +306,7 @@ def test_the_first_change_upgrades_it_and_keeps_a_copy_and_every_row(ops: Ops) -
     assert ops("--db", "old.db", "status").out.startswith("summary PENDING=1 IN_PROGRESS=1 ")
 
 
+@pytest.mark.proves("queue-read-only")
 def test_reading_a_database_of_ours_leaves_no_file_beside_it(ops: Ops, ask: Door) -> None:
     ask("queue", "add", "--task", "t", "--success-criteria", "s")
     (ops.root / "other").mkdir()
@@ -345,6 +351,7 @@ os._exit(9)
     assert (file.read_bytes(), log.read_bytes()) == before
 
 
+@pytest.mark.proves("queue-read-only")
 def test_reading_works_where_nothing_can_be_written(ops: Ops, ask: Door) -> None:
     ask("queue", "add", "--task", "t", "--success-criteria", "s")
     seed_database(ops.root / "automation" / "old.db", row("ORCH-001"))
@@ -457,6 +464,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("words", [["cancel"], ["retry"], ["replan", "--notes", "x"]], ids=" ".join)
+@pytest.mark.proves("queue-trouble")
 def test_an_id_that_is_not_there_is_not_found_by_any_trick(quick: Quick, store: Store, words: list[str]) -> None:
     store.fill(row("ORCH-001", "FAILED"), row("ORCH-002", "FAILED"))
     before, rows = whole(store.root), store.rows()

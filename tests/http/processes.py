@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +41,12 @@ class Process:
 
 
 @contextmanager
-def process(workspace: Path, *words: str) -> Generator[Process]:
+def process(workspace: Path, *words: str, begin: Sequence[str] = (str(PROGRAM), "serve")) -> Generator[Process]:
     """Begin a server on a port that is free."""
     log = workspace.with_name(f"{workspace.name}-{time.monotonic_ns()}.log")
     with log.open("wb") as said:
         started = subprocess.Popen(
-            [str(PROGRAM), "serve", "--port", "0", *words], cwd=workspace, env=environment(**SECRETS), stderr=said
+            [*begin, "--port", "0", *words], cwd=workspace, env=environment(**SECRETS), stderr=said
         )
     try:
         until(lambda: re.search(r" on (http://\S+)\n", log.read_text()) or started.poll() is not None, 30)

@@ -106,6 +106,7 @@ def loop(tmp_path: Path) -> Loop:
 
 
 @pytest.mark.proves("loop-control")
+@pytest.mark.proves("loop-audit")
 def test_a_cancel_is_carried_out_confirmed_and_recorded_three_times(loop: Loop) -> None:
     loop.does("start", "work")
     done = loop.control("cancel")
@@ -253,6 +254,7 @@ def test_secrets_in_a_note_do_not_get_into_the_records(loop: Loop) -> None:
         assert "hunter2" not in path.read_text(), path
 
 
+@pytest.mark.proves("loop-audit")
 def test_an_intent_that_was_interrupted_is_recorded_as_ambiguous(loop: Loop) -> None:
     loop.does("start")
 

@@ -45,6 +45,7 @@ def rows(count: int, *others: Row) -> list[Row]:
         (rows(100), [{"status": "failed_command"}], "strict"),
     ],
 )
+@pytest.mark.proves("loop-tuning")
 def test_each_branch_of_the_recommendation(observed: list[Row], controls: list[Row], profile: str) -> None:
     assert telemetry.summarise(observed, controls).profile == profile
 

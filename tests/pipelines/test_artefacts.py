@@ -35,6 +35,7 @@ def state(made: Artefact, status: Status = Status.SUCCESS, name: str = "a", ende
 JOBS = definition(Job(id="a", stage="build"), Job(id="b", stage="build"))
 
 
+@pytest.mark.proves("pipeline-artefacts")
 def test_an_artefact_is_kept_under_its_digest_and_found_again(kept: Artefacts) -> None:
     write(kept, "one")
     made = kept.keep("out/a.json")
@@ -66,6 +67,7 @@ def test_the_last_job_that_ended_well_says_what_an_artefact_is(kept: Artefacts) 
     assert kept.find(failed, "out/a.json")[0] == old
 
 
+@pytest.mark.proves("pipeline-artefacts")
 def test_bytes_that_were_changed_in_the_store_are_not_given_out(kept: Artefacts) -> None:
     write(kept, "one")
     pipeline = run(JOBS, state(kept.keep("out/a.json")))

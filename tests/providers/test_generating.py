@@ -151,6 +151,7 @@ def test_a_generated_draft_is_approved_like_any_other(configured: Configured, se
     assert (approved.provider, approved.content and approved.content.body) == ("here", WRITTEN)
 
 
+@pytest.mark.proves("ops-provider-switch")
 def test_the_active_provider_is_asked_and_a_switch_holds_at_once(configured: Configured, server: ModelServer) -> None:
     rooms = configured(
         one=server.entry(ProviderType.OPENAI_COMPAT),
@@ -358,6 +359,7 @@ def test_what_is_said_about_a_refused_key_is_not_repeated(
     assert (error.message, error.hint.count("sk-")) == (f"here refused its key ({status})", 0)
 
 
+@pytest.mark.proves("ops-generate-timeout")
 def test_a_connection_that_nobody_takes_does_not_keep_anybody_waiting(configured: Configured) -> None:
     with ExitStack() as stack:
         full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -405,6 +407,7 @@ def test_a_key_that_is_not_there_is_said_by_its_name_and_nobody_is_asked(
     assert "A_KEY" in error.message
 
 
+@pytest.mark.proves("ops-provider-switch")
 def test_a_key_is_looked_up_at_each_call(
     configured: Configured, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -573,5 +576,6 @@ def test_a_library_s_own_variables_do_not_make_it_log_a_prompt(
     assert "private" not in caplog.text
 
 
+@pytest.mark.proves("ops-generate-timeout")
 def test_default_options_are_what_the_contract_says() -> None:
     assert ProviderOptions().timeout_seconds == 30

@@ -445,18 +445,11 @@ def far_worker(
 ) -> FarWorker:
     """Return a worker of this process that works in a folder."""
     folder.make()
-    host = socket.gethostname()
-    me = WorkerProcess(
-        id=f"worker-{UlidSource()()}",
-        host=host,
-        boot_id=boot_id(),
-        pid=os.getpid(),
-        start_time=start_time_of(os.getpid()) or 0,
-    )
+    me = _this_process()
     room = runs(me.id)
     bench = Bench(
         runs=room,
-        actor=Actor(principal=Principal.parse(f"service:worker@{host}"[:128])),
+        actor=Actor(principal=Principal.parse(f"service:worker@{me.host}"[:128])),
         attest=_unsigned,
         mirrors=Mirrors(git=Git(scratch=folder.root / "git"), folder=folder.mirrors),
         worktrees=Worktrees(folder.worktrees),
@@ -469,24 +462,27 @@ def far_worker(
         environment=environment,
         probe=probe,
     )
-    worker = FarWorker(
-        me=me,
-        runs=room,
-        bench=bench,
-        facts=Facts(
-            id=node_id(folder.root, UlidSource()),
-            name="",
-            host=host,
-            boot_id=me.boot_id,
-            version=__version__,
-            capabilities=capabilities(
-                environment.get("PATH"), namespaces=has_namespaces(wanted=options.namespaces != "never")
-            ),
-            labels=checked_labels(labels),
-            concurrency=concurrency,
-        ),
+    held = has_namespaces(wanted=options.namespaces != "never")
+    facts = Facts(
+        id=node_id(folder.root, UlidSource()),
+        name="",
+        host=me.host,
+        boot_id=me.boot_id,
+        version=__version__,
+        capabilities=capabilities(environment.get("PATH"), namespaces=held),
+        labels=checked_labels(labels),
         concurrency=concurrency,
-        once=once,
     )
+    worker = FarWorker(me=me, runs=room, bench=bench, facts=facts, concurrency=concurrency, once=once)
     room.lost, room.on_refused = worker.has_lost, worker.refuse
     return worker
+
+
+def _this_process() -> WorkerProcess:
+    return WorkerProcess(
+        id=f"worker-{UlidSource()()}",
+        host=socket.gethostname(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        start_time=start_time_of(os.getpid()) or 0,
+    )
