@@ -47,6 +47,17 @@ def test_an_edit_writes_the_command_anew_and_the_difference_shows_it(ask: Door) 
         assert word in told
 
 
+def test_an_edit_takes_away_what_it_is_told_to(ask: Door) -> None:
+    draft = ask.draft("--command", "true", "--check", "true", "--need", "gpu", "--rung", "checked", "--env", "LANG")
+    ask.json("draft", "edit", draft, "--without", "need", "--without", "check", "--without", "rung")
+    terms = ask.json("draft", "show", draft)["terms"]
+    assert (terms["checks"], terms["environment"]) == ([], ["LANG"])
+    assert {"needs", "rung"} & terms.keys() == set()
+    ask.json("draft", "edit", draft, "--without", "env", "--env", "HOME")
+    assert ask.json("draft", "show", draft)["terms"]["environment"] == ["HOME"]
+    ask("draft", "edit", draft, "--without", "prompt").refuses(2, "--without")
+
+
 def test_a_command_of_ones_own_is_run_as_it_stands_and_read_as_the_agent_s(ask: Door) -> None:
     draft = ask.draft("--agent", "codex", "--command", "codex exec --json --profile mine -")
     terms = ask.json("draft", "show", draft)["terms"]

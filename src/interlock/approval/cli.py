@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Protocol, cast
 
@@ -69,6 +70,18 @@ def plan_set(file: Annotated[str, typer.Argument(help="A JSON file; - reads stan
 
 # --- drafts -----------------------------------------------------------------------------------------------------------
 
+
+class Emptied(Enum):
+    """What an edit can take away from work."""
+
+    CHECK = "check"
+    ENV = "env"
+    ALLOW = "allow"
+    NEED = "need"
+    RUNG = "rung"
+    AGENT_MODEL = "agent-model"
+
+
 Prompt = Annotated[str | None, typer.Option("--prompt", help="What the agent should do.")]
 PromptFile = Annotated[str | None, typer.Option("--prompt-file", help="Read the prompt from a file; - for stdin.")]
 Content = Annotated[str | None, typer.Option("--content", help="The content that goes with the prompt.")]
@@ -103,6 +116,9 @@ Allow = Annotated[
 Need = Annotated[list[str] | None, typer.Option("--need", help="NAME or NAME=VALUE that a node must have; repeatable.")]
 Rungs = Annotated[
     Rung | None, typer.Option("--rung", help="The least evidence of being done that is accepted for this work.")
+]
+Without = Annotated[
+    list[Emptied] | None, typer.Option("--without", help="What the work is to be rid of altogether; repeatable.")
 ]
 Seen = Annotated[int | None, typer.Option("--version", help="The version you looked at; another one is refused.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
@@ -217,13 +233,14 @@ def draft_edit(
     allow: Allow = None,
     need: Need = None,
     rung: Rungs = None,
+    without: Without = None,
     version: Seen = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the version.")] = "",
 ) -> None:
     """Change a draft that is not decided; what is not named stays."""
     before = _approval().draft(draft_id)
-    changed = _work(_freed(before.work, command, agent), repo, base, command, check, env, no_network, limit)
-    work = _led(changed, agent, agent_model, allow, need, rung)
+    kept = _rid_of(_freed(before.work, command, agent), without or [])
+    work = _led(_work(kept, repo, base, command, check, env, no_network, limit), agent, agent_model, allow, need, rung)
     draft = _approval().edit(
         call().actor(),
         draft_id,
@@ -369,6 +386,20 @@ def _work(
 def _freed(before: Work, command: str | None, agent: str | None) -> Work:
     """Let go of an own command where an agent is named in its place."""
     return replace(before, command=None) if agent is not None and command is None else before
+
+
+def _rid_of(before: Work, without: list[Emptied]) -> Work:
+    """Empty what is named; what is then given anew stands alone."""
+    fields = {
+        Emptied.CHECK: "checks",
+        Emptied.ENV: "environment",
+        Emptied.ALLOW: "tools",
+        Emptied.NEED: "needs",
+        Emptied.RUNG: "rung",
+        Emptied.AGENT_MODEL: "model",
+    }
+    empty = Work()
+    return replace(before, **{fields[each]: getattr(empty, fields[each]) for each in without})
 
 
 def _led(
