@@ -72,8 +72,8 @@ gates: $(READY) ui chromium tests/mcp/node_modules/.ready ## Every quality gate 
 	@$(BIN)/python scripts/quality_gates.py $(ARGS)
 
 .PHONY: chaos
-chaos: $(READY) ## Let a fleet of three nodes work while everything fails that can: 1,000 runs, some minutes (SEED=N repeats one)
-	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
+chaos: $(READY) ## Let every part work while everything fails that can, some minutes (SEED=N repeats one, ONLY=queue is one part)
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(addprefix --only ,$(ONLY))
 
 .PHONY: dist
 dist: $(READY) ui ## Make a release in ./dist: sdist, wheel, locked versions, bill of materials, digests; the same bytes every time

@@ -49,7 +49,7 @@ class Grounds:
 
     def look_at_disk(self) -> Peer:
         """Measure what the disk takes for one durable write of 4 KiB; a busy machine's disk is another one soon."""
-        self.disk = Peer(name="fsync p95", value=percentile(fsyncs(self.folder), 0.95), unit="ms")
+        self.disk = Peer(name="fsync p95", value=percentile(fsyncs(self.folder), 0.95), unit="ms", swings=True)
         return self.disk
 
     @cached_property

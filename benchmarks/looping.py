@@ -25,8 +25,10 @@ from interlock.kernel.clock import system_clock
 from interlock.loops import reconcile as steps
 from interlock.loops.health import Thresholds
 from interlock.loops.local import Local, Transport
+from interlock.loops.models import stamp
 from interlock.loops.reconcile import LoopFiles, Order, ReconcileOptions
 from interlock.loops.sprite_transport import SpriteService
+from interlock.loops.status import status
 
 _BARE = "python -c pass"
 _AT_MOST = Aim(of="ratio", bound=8.0, at_most=True)
@@ -124,6 +126,20 @@ def _as_the_log_grows(grounds: Grounds) -> Iterator[Row]:
         aim=Aim(of="ratio", bound=1.2, at_most=True),
     )
     yield Row(name="peak of memory meanwhile, more than before", value=_peak_memory() - before, unit="MiB")
+    looks = {"short": partial(_look, short), "long": partial(_look, long)}
+    found = in_turns(looks, rounds=60 if grounds.quick else 400, seconds=10)
+    yield Row(
+        name=f"status of a loop, log of {size:,}",
+        value=median(found["long"]),
+        unit="ms",
+        peer=Peer(name=f"{_SHORT:,} events", value=median(found["short"])),
+        ratio=ratio(found["long"], found["short"]),
+        aim=Aim(of="ratio", bound=1.2, at_most=True),
+    )
+
+
+def _look(loop: Loop) -> float:
+    return 1000 * timed(lambda: status(loop.places, stamp(system_clock() // 1000)))
 
 
 def _ten_more(loop: Loop) -> float:

@@ -1,5 +1,7 @@
 """How long a run stands when who carries it out is gone, from the kill to its next `run.started`: default settings.
 
+What all of them share, and who leads, is killed too: see `outages`.
+
 All on one PostgreSQL. Each victim carries out one run; somebody with time to spare stands by. A node is a workspace
 folder of its own under a host name and in a process namespace of its own, so that nobody sees its processes end.
 """
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from benchmarks import outages
 from benchmarks.fleet import PROGRAM, processes, until
 from benchmarks.grounds import ALICE, Grounds, approved, compiled, workspace
 from benchmarks.measuring import percentile
@@ -60,6 +63,7 @@ def measure(grounds: Grounds) -> Iterator[Row]:
         found = _round(grounds, f"recovery-{number}", [kind for kind in kinds for _ in range(each)])
         for kind in kinds:
             yield from _rows(kind, found[kind])
+    yield from outages.measure(grounds, lambda name: [*_ELSEWHERE, "sh", "-c", _NAMED, "sh", name])
 
 
 def _rows(kind: str, took: Sequence[float]) -> Iterator[Row]:

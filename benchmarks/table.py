@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-_HEADINGS = ("name", "measured", "limit or peer", "ratio", "aim", "met")
+HEADINGS = ("name", "measured", "limit or peer", "ratio", "aim", "met")
+_COUNTED = re.compile(r" of [\d,]+(?: bytes)?")
+"""How many there were is part of a name, and not of what is measured: it may be another number the next time."""
 _AIMED = {"value": "", "ratio": "ratio "}
 
 
@@ -38,6 +41,9 @@ class Peer:
     value: float
     unit: str = ""
     """Empty for the measurement's own unit."""
+    swings: bool = False
+    """Whether it is another one from minute to minute, whoever is measured beside it: a ratio to it shows an order of
+    magnitude, and no regression."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,20 @@ class Row:
     ratio: float | None = None
     """Of the measurement to its peer."""
     aim: Aim | None = None
+
+    def __post_init__(self) -> None:
+        if self.aim and self.aim.at_most == (self.better == "higher"):
+            raise ValueError(f"{self.name}: the aim asks for less of what is better when it is higher, or the reverse")
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which way it gets better, value and ratio alike: a rate by rising, what is spent or waited by falling."""
+        return "higher" if self.unit.endswith("/s") else "lower"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What stays of it from one run to the next: what is measured, beside what."""
+        return _COUNTED.sub("", self.name), _COUNTED.sub("", self.peer.name) if self.peer else ""
 
     @property
     def met(self) -> bool | None:
@@ -71,23 +91,26 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain JSON."""
-        return {
-            "name": self.name,
-            "value": self.value,
-            "unit": self.unit,
-            "peer": {"name": self.peer.name, "value": self.peer.value, "unit": self.peer.unit or self.unit}
-            if self.peer
-            else None,
-            "ratio": self.ratio,
-            "aim": self.aim.shown(self.unit) if self.aim else None,
-            "met": self.met,
-        }
+        return {**asdict(self), "met": self.met}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Row:
+        """Read what `to_json` returned."""
+        peer, aim = told["peer"], told["aim"]
+        return cls(
+            name=told["name"],
+            value=told["value"],
+            unit=told["unit"],
+            peer=Peer(**peer) if peer else None,
+            ratio=told["ratio"],
+            aim=Aim(**aim) if aim else None,
+        )
 
 
 def rendered(rows: Iterable[Row]) -> str:
     """Return the table as lines of text."""
-    lines: list[Sequence[str]] = [_HEADINGS, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
+    lines: list[Sequence[str]] = [HEADINGS, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([drawn[0], "-" * max(map(len, drawn)), *drawn[1:]])
 

@@ -46,7 +46,7 @@ class Node:
 
     @property
     def clock(self) -> Path:
-        """The file by which its clock is wrong."""
+        """The file by which its clock and its disk are wrong."""
         return self.root.with_name(f"{self.name}.clock")
 
     @property
@@ -113,7 +113,7 @@ class Fleet:
             ("b", ("serve", "--port", "0")),
             ("c", ("worker",)),
         ):
-            wire = Wire(self.place / f"{name}.pg", self.server.data)
+            wire = Wire.to_postgres(self.place / f"{name}.pg", self.server.data)
             root = self.place / name
             if root != first:
                 join_workspace(root, ALICE, database_url=self.server.url, replace=False)

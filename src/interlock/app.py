@@ -841,8 +841,14 @@ class Interlock:
             options=self._run_options(),
             now=system_clock,
             environment=without_tokens(os.environ),
+            hidden=self._secret_files(),
             probe=probe,
         )
+
+    def _secret_files(self) -> tuple[Path, ...]:
+        """Return the files by which a worker proves who it is: no agent reads them."""
+        temporal = self.settings.temporal
+        return tuple(Path(name).absolute() for name in (temporal.api_key_file, temporal.tls_key_file) if name)
 
     def _links(self, actor: Actor) -> Links:
         """Return what a worker needs of the house."""

@@ -1,30 +1,116 @@
-"""A short storm over a real fleet: what fails is mended by itself, and nothing is lost, doubled or left behind.
+"""A short storm over every part of the product: what fails is mended by itself, and nothing is lost, doubled or left.
 
 A longer one is `make chaos`.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from chaos.__main__ import storm
-from chaos.faults import FAULTS, plan
+from chaos.__main__ import SCENES, Order, storm
+from chaos.faults import plan
+from chaos.workspace import Disk, Workspace, small_disk
 
-SEED = 20_261_122
+from tests.conftest import until
+
+SHORT = Order(seed=180_238, seconds=9, runs=12)
 
 
-@pytest.mark.proves("fleet-storm")
-@pytest.mark.timeout(300)
+@pytest.mark.proves("fleet-storm", "storm")
+@pytest.mark.timeout(400)
 def test_after_a_short_storm_everything_is_as_if_there_had_been_none(tmp_path: Path) -> None:
     said: list[str] = []
-    outcome = storm(tmp_path / "fleet", seed=SEED, seconds=12, runs=25, say=said.append)
-    assert outcome.problems == [], "\n".join(said)
-    assert len(said) > 5, "it did storm"
-    assert outcome.claims >= outcome.runs
+    outcome = storm(tmp_path, SHORT, said.append)
+    assert outcome.problems == [], "\n".join([*said, *outcome.problems])
+    assert outcome.faults > 20, "it did storm"
+    assert len(outcome.told) == len(SCENES), "everybody was there"
+
+
+def test_the_short_storm_has_a_full_disk_a_slow_one_kills_cut_wires_wrong_clocks_and_torn_files() -> None:
+    kinds = {f"{each.scene} {each.kind}" for each in plan(SHORT.seed, SHORT.seconds, SCENES.values())}
+    assert kinds >= {
+        "workspace disk_full",
+        "workspace disk_slow",
+        "workspace server_killed",
+        "runs killed",
+        "queue killed",
+        "queue clock_jumps",
+        "loops reconcile_killed",
+        "loops line_torn",
+        "alerts sender_killed",
+        "evidence exporter_killed",
+        "evidence ledger_torn",
+    }
 
 
 def test_the_same_seed_means_the_same_faults_and_every_kind_comes_up() -> None:
-    assert plan(1, 600) == plan(1, 600)
-    assert plan(1, 600) != plan(2, 600)
-    assert {each.kind for each in plan(1, 600)} == set(FAULTS)
+    everything = plan(1, 600, SCENES.values())
+    assert everything == plan(1, 600, SCENES.values())
+    assert everything != plan(2, 600, SCENES.values())
+    for name, scene in SCENES.items():
+        assert {each.kind for each in everything if each.scene == name} == set(scene.kinds)
+
+
+def test_a_scene_alone_meets_the_faults_that_it_meets_among_the_others() -> None:
+    alone = plan(1, 60, [SCENES["loops"]])
+    assert alone == [each for each in plan(1, 60, SCENES.values()) if each.scene == "loops"]
+
+
+WRITER = """
+import sys
+with open(sys.argv[1], "ab", buffering=0) as file:
+    for _ in sys.stdin:
+        try:
+            file.write(b"x" * 100)
+            print("written", flush=True)
+        except OSError as error:
+            print(error.strerror, flush=True)
+"""
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_a_full_disk_takes_nothing_while_it_is_full_also_where_none_can_be_mounted(
+    tmp_path: Path, *, is_small: bool
+) -> None:
+    folder = tmp_path / "disk"
+    with mounted(folder, is_small=is_small) as disk, closing(Workspace(tmp_path, disk)) as workspace:
+        words = [sys.executable, "-c", WRITER, str(folder / "file")]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+            workspace.limited.append(lambda: [writer.pid])
+            assert wrote(writer) == "written"
+            with workspace.disk_full("disk"):
+                until(lambda: wrote(writer) in {"No space left on device", "File too large"})
+            assert wrote(writer) == "written"
+            writer.communicate()
+
+
+def wrote(writer: subprocess.Popen[str]) -> str:
+    """Let it write once; returns what came of it."""
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write("now\n")
+    writer.stdin.flush()
+    return writer.stdout.readline().strip()
+
+
+@contextmanager
+def mounted(folder: Path, *, is_small: bool) -> Generator[Disk]:
+    """Give a disk of its own, where that can be."""
+    if not is_small:
+        folder.mkdir()
+        yield Disk(folder, is_small=False)
+        return
+    with small_disk(folder) as disk:
+        if not disk.is_small:
+            pytest.skip("this machine lets nobody mount")
+        yield disk
+
+
+def test_how_to_have_a_storm_again_names_all_that_it_was_made_of() -> None:
+    again = Order(seed=7, seconds=30, runs=5, only=("queue", "loops")).again
+    assert again == "python -m chaos --seed 7 --seconds 30 --runs 5 --only queue --only loops"

@@ -122,7 +122,7 @@ class Terminal:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         instead: Mapping[str, str] | None = None,
-        seconds: float = 60,
+        seconds: float = 120,
     ) -> None:
         """Begin in `folder`; what this terminal needs for itself goes to `place`."""
         self.said: list[Said] = []

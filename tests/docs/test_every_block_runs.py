@@ -22,6 +22,8 @@ TYPED_BY: Mapping[str, str] = {
     "README.md": "tests/docs/test_start.py",
     "docs/OPERATIONS.md": "tests/http/test_operations_page.py",
     "docs/agents.md": "tests/docs/test_pages.py",
+    "docs/deploy.md": "tests/packaging/test_pages.py",
+    "docs/doctor.md": "tests/packaging/test_pages.py",
     "docs/evidence.md": "tests/docs/test_pages.py",
     "docs/mcp.md": "tests/docs/test_pages.py",
     "docs/queue.md": "tests/test_runbooks.py",

@@ -8,14 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import interlock
-from tests.cli.door import call, make_repository
 from tests.docs.page import Terminal, sections
 from tests.engines.temporal_server import TemporalServer, needs_temporal
 from tests.runs.agents.conftest import NAMES, SCRIPT
-
-SEEN = f"{sys.prefix},{Path(interlock.__file__).parents[1]}"
-"""This checkout may lie in /tmp, where an agent sees nothing else."""
 
 
 @pytest.fixture
@@ -31,12 +26,10 @@ def agents(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, agents: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, workspace: Path, home: dict[str, str], agents: Path) -> Iterator[Terminal]:
     """A terminal in a new workspace, beside the repository `~/shop`, on a machine with agents."""
-    make_repository(tmp_path / "shop")
-    workspace = tmp_path / "workspace"
-    assert call("init", str(workspace), at=tmp_path).code == 0
-    own = {"HOME": str(tmp_path), "PATH": str(agents), "INTERLOCK_WORKER_VISIBLE": f"{SEEN},{agents}"}
+    seen = f"{home['INTERLOCK_WORKER_VISIBLE']},{agents}"
+    own = {**home, "PATH": str(agents), "INTERLOCK_WORKER_VISIBLE": seen}
     with Terminal(tmp_path / "terminal", workspace, own) as made:
         yield made
 
@@ -48,7 +41,7 @@ def queued(terminal: Terminal) -> None:
     terminal.types("interlock run create a_…")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_every_command_of_the_evidence_page_works(terminal: Terminal) -> None:
     queued(terminal)
     terminal.types("interlock worker --once")
@@ -58,18 +51,18 @@ def test_every_command_of_the_evidence_page_works(terminal: Terminal) -> None:
                 terminal.types(command)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_every_command_of_the_agents_page_works_with_agents_that_are_there(terminal: Terminal) -> None:
     terminal.walks("docs/agents.md")
     assert "done" in terminal.said[-1].stdout
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_every_command_of_the_mcp_page_works(terminal: Terminal) -> None:
     terminal.walks("docs/mcp.md")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_every_command_of_the_temporal_page_works_beside_a_temporal_server(terminal: Terminal, tmp_path: Path) -> None:
     needs_temporal()
     place = tmp_path / "temporal"

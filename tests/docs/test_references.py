@@ -214,6 +214,42 @@ def test_every_path_that_the_page_of_the_house_names_is_there() -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
+def by_hand() -> Iterator[tuple[str, str]]:
+    """Yield the pages that people write, and those beside docs/."""
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))):
+        if "http" not in path.relative_to(ROOT).parts:
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def test_every_route_that_a_page_names_is_there() -> None:
+    real = {
+        f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}"
+        for path, ways in openapi()["paths"].items()
+        for method in ways
+    }
+    strangers = [
+        (page, f"{method} {path}")
+        for page, text in by_hand()
+        for method, path in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", text)
+        if f"{method} {re.sub(r'{[^}]*}|<[^>]*>|[A-Z]+', '{}', path)}" not in real
+    ]
+    assert strangers == []
+
+
+def test_every_command_that_a_page_names_is_there() -> None:
+    real = {path[1:]: command for path, command in cli.every_command()}
+    strangers: list[tuple[str, str]] = []
+    for page, text in by_hand():
+        for line in re.findall(r"(?:`|^    )interlock ([a-z][^`\n]*)", text, re.MULTILINE):
+            first, *rest = line.split()
+            words = (first,)
+            while getattr(real.get(words), "commands", None) and rest and re.fullmatch("[a-z][a-z-]*", rest[0]):
+                words = (*words, rest.pop(0))
+            if words not in real:
+                strangers.append((page, line))
+    assert strangers == []
+
+
 def test_every_room_is_in_the_picture_and_on_the_page_of_rooms() -> None:
     picture, page = committed("assets/house.svg"), committed("reference/rooms.md")
     packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}

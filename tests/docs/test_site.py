@@ -1,16 +1,15 @@
-"""The pages as a site: it builds, everything on it leads somewhere, it loads nothing from elsewhere, and it is searched."""
+"""The pages as a site: it builds, all on it leads somewhere, it loads nothing from elsewhere, and it is searched."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -103,12 +102,12 @@ def test_what_the_builder_does_not_mind_is_found(pages: Path) -> None:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
         """Say nothing."""
 
 
 @contextmanager
-def shown(place: Path) -> Iterator[str]:
+def shown(place: Path) -> Generator[str]:
     """Serve a folder; yields its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(place))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -125,7 +124,7 @@ def test_a_reader_finds_a_word_and_no_other_host_hears_of_it(built: Path) -> Non
         assert page.get_by_role("img", name="The house").evaluate("picture => picture.naturalWidth") > 0
         page.get_by_role("button", name="Search").first.click()
         page.keyboard.type("worktree_gone")
-        result = page.get_by_role("link", name="Runs: what is really true").first
+        result = page.get_by_role("option", name="Runs: what is really true").first
         expect(result).to_be_visible(timeout=30_000)
         result.click()
         expect(page.get_by_role("heading", name="Reasons")).to_be_visible(timeout=30_000)

@@ -14,7 +14,7 @@ from tests.engines.collector import Collector, collecting
 from tests.engines.temporal_server import TemporalServer, needs_temporal
 from tests.engines.world import World
 
-pytest.register_assert_rewrite("tests.engines.conformance")
+pytest.register_assert_rewrite("tests.engines.conformance", "tests.engines.standing")
 
 
 @pytest.fixture

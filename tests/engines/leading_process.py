@@ -1,8 +1,9 @@
 """Processes that lead one role each and stand still at a point of it.
 
-`python leading_process.py ROOT FOLDER POINT ROLE…`: one process for each role, all begun by this one, so that nothing is imported twice. The points: `held` (it leads, and
-has done nothing), `begun` (inside a transaction that has checked the term), `made` (before its commit), `done` (behind
-it). Who stands leaves the file `<role>`, with its pid; none goes on.
+`python leading_process.py ROOT FOLDER POINT ROLE…`: one process for each role, begun by this one, so that nothing is
+imported twice; the role `*` is for all of them. The points: `held` (it leads, and has done nothing), `made` (all is
+written in a transaction that has checked the term, and nothing committed), `done` (behind the commit). Who stands
+leaves the file `<role>`, with its pid; none goes on.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Stand:
         self.checked = threading.local()
 
     def leads(self, role: str) -> bool:
-        """Say whether a role is ours; that of a node's own has its name behind it."""
-        return role.partition("@")[0] == self._role
+        """Say whether a role is ours; that of a node's own has its name behind it. `*` is for all of them."""
+        return self._role in {"*", role.partition("@")[0]}
 
     def at(self, point: str) -> None:
         if point == self._point:
@@ -65,7 +66,6 @@ def stand(here: Stand) -> None:
     def checked(leaders: StoredLeaders, term: Term) -> None:
         check(leaders, term)
         here.checked.now = True
-        here.at("begun")
 
     setattr(Reign, "hold", hold)  # noqa: B010 - classes of ours, as they are in this process alone
     setattr(StoredLeaders, "check", checked)  # noqa: B010

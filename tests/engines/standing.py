@@ -14,11 +14,12 @@ from tests.engines.collector import Collector, agent
 from tests.engines.world import ENDED, INTERLOCK, WorkerUnderTest, World, surroundings
 
 SCRIPT = Path(__file__).with_name("standing_process.py")
-RUNS = 24
+RUNS = 18
 """More than there are points; where they become too few, `at_every_step` says so."""
 EFFECT = "echo carried out >> effect.txt"
 ONE_EFFECT = 'test "$(cat effect.txt)" = "carried out"'
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 150.0
+"""However busy the machine is; nobody waits for longer than it takes."""
 FIRST, SECOND = 1, 3
 """Fences: a claim raises it, and so does who takes a run back."""
 
@@ -88,9 +89,8 @@ def assert_each_once(world: World, collector: Collector, runs: Sequence[Run], at
 
     And that no agent began twice under one claim, whatever the log says: the world outside has counted.
     """
-    begun = Counter(collector.claims())
-    assert [claim for claim, times in begun.items() if times > 1] == []
-    assert {claim.partition(":")[0] for claim in begun} == {run.id for run in runs}
+    until(lambda: {run.id for run in runs} <= {claim.partition(":")[0] for claim in collector.claims()}, 20)
+    assert [claim for claim, times in Counter(collector.claims()).items() if times > 1] == []
     for run in runs:
         now, expected = world.run(run), attempt(run)
         assert (now.status, now.attempt) == (RunStatus.DONE, expected), world.story(run)

@@ -31,7 +31,7 @@ from tests.engines.world import WorkerUnderTest, World
 from tests.http.processes import HUMAN, SECRETS
 from tests.postgres import Server, running
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ class Request:
             "X-Correlation-ID": self.name,
         }
         try:
-            return httpx2.post(f"{address}{self.path}", json=dict(self.body), headers=headers, timeout=60)
+            return httpx2.post(f"{address}{self.path}", json=dict(self.body), headers=headers, timeout=PATIENCE_SECONDS)
         except httpx2.TransportError:
             return None
 

@@ -23,14 +23,17 @@ from interlock.queue.models import Executor, ItemKind, NewItem
 from tests.conftest import ALICE, until
 from tests.engines.world import World, surroundings
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 SCRIPT = Path(__file__).with_name("leading_process.py")
-POINTS = ("held", "begun", "made", "done")
-PATIENCE_SECONDS = 60.0
+POINTS = ("held", "made", "done")
+PATIENCE_SECONDS = 150.0
 _ROLE = re.compile(r"reign\(\s*f?\"([a-z]+)")
-NOTHING_WRITTEN = {"supervisor", "carrier"}
-"""Roles whose part writes only files or rows of its own, and only where there is a loop or a pipeline."""
+WITHOUT_WORK = {"supervisor", "carrier"}
+"""Roles with nothing to do without a loop or a pipeline; who carries a pipeline on is killed in tests/pipelines."""
+
+ASKED_FOR_WORK = {"promote", "sign"}
+"""Roles that nobody takes where there is nothing to do."""
 
 
 def roles() -> set[str]:
@@ -45,7 +48,6 @@ class Acts:
 
     node: str
     run: str
-    draft: str
     key: str
     item: str
 
@@ -54,7 +56,7 @@ class Acts:
         return {
             "nodes": ("node.lost", self.node),
             "archive": ("run.archived", self.run),
-            "alerter": ("alert.opened", self.draft),
+            "alerter": ("alert.opened", "generation_failed"),
             "sign": ("key.added", self.key),
         }
 
@@ -76,6 +78,7 @@ class Fleet:
         world, house = self.world, self.world.house
         run = house.runs.create(ALICE, world.approve("true").id)
         house.runs.cancel(ALICE, run.id, reason="for the archive")
+        house.alerter().turn()  # from now on it follows: what was before is nobody's alert
         draft = house.approval.create(ALICE, "a draft").id
         house.tell(
             ALICE, DraftNotGenerated(subject=draft, draft_version=1, reason="provider_unreachable", generated={})
@@ -97,7 +100,7 @@ class Fleet:
             )
             item = queue.add(new).id
         key = next((other / ".interlock" / "keys").glob("service-n_*.key")).stem
-        return Acts(node, run.id, draft, key, item)
+        return Acts(node, run.id, key, item)
 
     def lead(self, point: str, roles_: Sequence[str]) -> Path:
         """Start a process for each role; returns the folder in which they say where they stand."""
@@ -156,14 +159,14 @@ def fleet(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
 
 
 def test_every_role_that_somebody_leads_is_killed_here() -> None:
-    assert roles() == {*Acts("", "", "", "", "").told(), *NOTHING_WRITTEN, "promote"}
+    assert roles() == {*Acts("", "", "", "").told(), *WITHOUT_WORK, "promote"}
 
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.proves("fleet-kills")
 def test_every_leader_killed_at_a_step_is_followed_by_one_that_does_it_once(fleet: Fleet, point: str) -> None:
     acts, everyone = fleet.acts(), sorted(roles())
-    standing = everyone if point == "held" else sorted(set(everyone) - NOTHING_WRITTEN)
+    standing = sorted(set(everyone) - WITHOUT_WORK | ({"supervisor"} if point == "held" else set()))
     folder = fleet.lead(point, standing)
     until(lambda: {each.name for each in folder.glob("[a-z]*")} == set(standing), PATIENCE_SECONDS)
     killed = fleet.terms()
@@ -173,10 +176,11 @@ def test_every_leader_killed_at_a_step_is_followed_by_one_that_does_it_once(flee
     done = {role for role, told in acts.told().items() if fleet.has(told)}
     assert done == (set(acts.told()) if point == "done" else set())
 
-    fleet.lead("none", everyone)
+    fleet.lead("none", ["*"])
     until(lambda: all(fleet.has(told) for told in acts.told().values()), PATIENCE_SECONDS)
     until(lambda: fleet.is_promoted(acts.item), PATIENCE_SECONDS)
-    until(lambda: all(fleet.terms()[role][0] > killed[role][0] for role in standing), PATIENCE_SECONDS)
+    always = set(standing) - ASKED_FOR_WORK
+    until(lambda: all(fleet.terms()[role][0] > killed[role][0] for role in always), PATIENCE_SECONDS)
     fleet.kill()
     assert {role: fleet.count(told) for role, told in acts.told().items()} == dict.fromkeys(acts.told(), 1)
     assert fleet.world.verified().uncovered == 0

@@ -19,7 +19,7 @@ from tests.engines.standing import (
 from tests.engines.temporal_server import TemporalServer
 from tests.engines.world import World
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture

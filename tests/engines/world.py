@@ -109,11 +109,12 @@ class WorkerUnderTest:
 
     def wait_for_words(self, text: str, seconds: float) -> None:
         """Return when it has printed this; raises TimeoutError."""
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         while text not in self.words():
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > seconds:
                 raise TimeoutError(text)
-            time.sleep(0.01)
+            time.sleep(min(0.05, 0.005 + waited / 20))
 
     def words(self) -> str:
         """Return what it has printed."""

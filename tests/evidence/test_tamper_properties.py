@@ -26,7 +26,7 @@ from attested_samples import Workshop
 from evidence_samples import NOON
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fuzz.effort import effort
+from tests.fuzz.effort import FACTOR, effort
 
 from interlock.cli.main import main
 from interlock.evidence.cosignature import WitnessSigner
@@ -40,6 +40,7 @@ from interlock.kernel.clock import from_text
 
 Files = dict[str, bytes]
 ALICE = ("human-alice", "human:alice")
+CHAINED = ("ledger.jsonl", "heads.jsonl", "cosignatures.jsonl", "keys.json")
 UNREAD = {"README.txt", "log.vkey", "policy.tlog"}
 _TIME = re.compile(rb'"time":"([0-9TZ:.-]+)"')
 
@@ -244,7 +245,7 @@ def _alike(name: str, other: str, data: bytes, bundle: Bundle) -> bool:
 @effort(400)
 @given(st.data())
 def test_nothing_that_is_done_to_a_file_goes_unseen_but_what_is_listed(bundle: Bundle, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(bundle.files)))
+    name = data.draw(st.sampled_from([*CHAINED * 4, *sorted(bundle.files)]))
     way = WAYS[data.draw(st.sampled_from(sorted(WAYS)))]
     before = bundle.files[name]
     at = data.draw(st.integers(0, len(before) - 1))
@@ -257,6 +258,14 @@ def test_nothing_that_is_done_to_a_file_goes_unseen_but_what_is_listed(bundle: B
 def test_no_two_files_change_places_unseen(bundle: Bundle, data: st.DataObject) -> None:
     one, two = data.draw(st.lists(st.sampled_from(sorted(bundle.files)), min_size=2, max_size=2, unique=True))
     hold(bundle, {**bundle.files, one: bundle.files[two], two: bundle.files[one]})
+
+
+@pytest.mark.parametrize("name", ["heads.jsonl", "cosignatures.jsonl"])
+def test_no_character_of_a_signature_is_another_unseen(bundle: Bundle, name: str) -> None:
+    whole = bundle.files[name]
+    for at in range(0, len(whole), max(1, 7 // FACTOR)):
+        other = b"A" if whole[at : at + 1] != b"A" else b"B"
+        hold(bundle, {**bundle.files, name: whole[:at] + other + whole[at + 1 :]})
 
 
 @pytest.mark.parametrize("name", ["ledger.jsonl", "heads.jsonl", "cosignatures.jsonl"])

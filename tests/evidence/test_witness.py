@@ -189,7 +189,14 @@ def test_what_is_no_request_is_refused(witness: Witness, text: str) -> None:
 
 
 def test_a_witness_that_forgot_what_it_cosigned_signs_nothing(witness: Witness) -> None:
-    for damage in (b"", b"[]", b"{", json.dumps({ORIGIN: {"size": 3}}).encode(), json.dumps({ORIGIN: 3}).encode()):
+    for damage in (
+        b"",
+        b"[]",
+        b"{",
+        b"[" * 100_000,
+        json.dumps({ORIGIN: {"size": 3}}).encode(),
+        json.dumps({ORIGIN: 3}).encode(),
+    ):
         witness.state.write_bytes(damage)
         with pytest.raises(WitnessStateDamaged):
             witness.cosign(room(signed_log(3)).witness_request(0), SECONDS)

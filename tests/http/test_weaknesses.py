@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -201,6 +202,22 @@ def test_13_a_state_that_does_not_allow_it_is_a_conflict_and_status_is_for_every
         for path in ("/status", "/ui/status", "/metrics"):
             assert served.client(role).get(path).status_code == 200
     assert served.anybody().get("/health").json() == {"status": "ok"}
+
+
+def test_what_prometheus_is_told_follows_what_happens(served: Served) -> None:
+    served.client().post("/ops/queue/items", json={"task": "sweep", "success_criteria": "it is clean"})
+    told = served.client("actions").get("/metrics").text
+    assert 'interlock_items{status="PENDING"} 1.0' in told
+    assert "interlock_panic 0.0" in told
+    assert "interlock_queue_paused 0.0" in told
+    unsigned = re.search(r"^interlock_log_unsigned_entries (.*)$", told, re.MULTILINE)
+    assert unsigned
+    assert float(unsigned[1]) > 0
+    served.client().post("/ops/evidence/head")
+    served.client().put("/ops/panic", json={"reason": "a drill"})
+    told = served.client("actions").get("/metrics").text
+    assert "interlock_panic 1.0" in told
+    assert "interlock_log_unsigned_entries 1.0" in told  # of panic itself
 
 
 def test_14_what_the_status_claims_is_asked_and_not_made_up(served: Served, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def downloading(words: Sequence[str | Path], environment: dict[str, str] | None 
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=120,
         )
         if done.returncode == 0:
             return done.stdout

@@ -21,7 +21,7 @@ import pytest
 from interlock import __version__
 from tests.packaging.conftest import MOMENT, ROOT, UV, Release, downloading, released, sources
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_two_builds_in_two_folders_are_the_same_bytes(release: Release, copied: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from tests.conftest import ALICE, Found, until
 from tests.engines.world import LEASE_SECONDS, PATIENCE_SECONDS, surroundings
 from tests.remote.far_world import FarWorld, wire
 
+pytestmark = pytest.mark.timeout(180)  # some wait for a minute, on a machine that is busy
+
 EFFECT = "echo carried out >> effect.txt; echo said"
 ONE_EFFECT = 'test "$(cat effect.txt)" = "carried out"'
 WAITS = "echo began; for n in $(seq 600); do test -e ../go && break; sleep 0.05; done; "

@@ -173,6 +173,28 @@ def test_a_file_that_can_not_be_read_is_named(ask: Door) -> None:
     ask("draft", "list").refuses(2, str(ask.root / "interlock.toml"))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[database]\nurl = ['postgresql://me:hunter2@h/db']", "[database] url should be a text, not an address"),
+        ("[limits]\ntokens = 'postgresql://me:hunter2@h/db'", "[limits] tokens should be a whole number"),
+        ("[agent]\nadapter = 'postgresql://me:hunter2@h/db'", "[agent] adapter: this can not be an address"),
+        (f"[limits]\ntokens = {'9' * 5000}", "a number is too long"),
+        (f"[agent]\nchecks = {'[' * 3000}", "nested too deeply"),
+        ("[agent]\nadapter = ''", "[agent] adapter should not be empty"),
+    ],
+)
+def test_what_is_wrong_is_told_shortly_and_without_an_address_that_may_hold_a_password(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    written(tmp_path, text)
+    with pytest.raises(SettingsInvalid) as caught:
+        load(tmp_path, {})
+    assert told in caught.value.message
+    assert "hunter2" not in caught.value.message
+    assert len(caught.value.message) < 500
+
+
 def test_the_manual_s_help_works_whatever_the_settings_say(ask: Door) -> None:
     written(ask.root, "nonsense")
     assert ask("--help").code == 0

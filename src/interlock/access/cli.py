@@ -14,8 +14,10 @@ from interlock.doors.cli import answer, call, house, note, table
 from interlock.kernel.clock import to_text
 from interlock.kernel.errors import Invalid
 
-token_door = typer.Typer(help="Tokens: who may call over the network, and as whom.", no_args_is_help=True)
-panic_door = typer.Typer(help="Panic mode: nothing new begins, on no door.", no_args_is_help=True)
+token_door = typer.Typer(
+    help="Tokens: who may call over the network, and as whom.", no_args_is_help=True, add_completion=False
+)
+panic_door = typer.Typer(help="Panic mode: nothing new begins, on no door.", no_args_is_help=True, add_completion=False)
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

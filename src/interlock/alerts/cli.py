@@ -12,7 +12,9 @@ from interlock.alerts.shown import alert_row, alert_whole, silence_row
 from interlock.doors.cli import answer, call, house, table
 from interlock.kernel.errors import Invalid
 
-door = typer.Typer(help="Alerts: what people should hear of, and whether they have.", no_args_is_help=True)
+door = typer.Typer(
+    help="Alerts: what people should hear of, and whether they have.", no_args_is_help=True, add_completion=False
+)
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -26,9 +26,11 @@ from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.ids import checked
 from interlock.kernel.words import split_command
 
-plan_door = typer.Typer(help="The plan: what all this is for.", no_args_is_help=True)
-draft_door = typer.Typer(help="Drafts: propose work, review it, decide.", no_args_is_help=True)
-approved_door = typer.Typer(help="Approved records: what may run, byte for byte.", no_args_is_help=True)
+plan_door = typer.Typer(help="The plan: what all this is for.", no_args_is_help=True, add_completion=False)
+draft_door = typer.Typer(help="Drafts: propose work, review it, decide.", no_args_is_help=True, add_completion=False)
+approved_door = typer.Typer(
+    help="Approved records: what may run, byte for byte.", no_args_is_help=True, add_completion=False
+)
 
 _MOST_DIGITS = 16
 

@@ -21,9 +21,13 @@ from interlock.evidence.service import Evidence
 from interlock.kernel.clock import to_text
 from interlock.kernel.errors import Invalid
 
-door = typer.Typer(help="Evidence: what happened, provable to an outsider.", no_args_is_help=True)
-keys_door = typer.Typer(help="Who may sign what: the log's own list of keys.", no_args_is_help=True)
-witness_door = typer.Typer(help="Outside witnesses of the log's heads, by files.", no_args_is_help=True)
+door = typer.Typer(help="Evidence: what happened, provable to an outsider.", no_args_is_help=True, add_completion=False)
+keys_door = typer.Typer(
+    help="Who may sign what: the log's own list of keys.", no_args_is_help=True, add_completion=False
+)
+witness_door = typer.Typer(
+    help="Outside witnesses of the log's heads, by files.", no_args_is_help=True, add_completion=False
+)
 door.add_typer(keys_door, name="keys")
 door.add_typer(witness_door, name="witness")
 

@@ -15,8 +15,12 @@ from interlock.fleet.models import Leader, Node, Published
 from interlock.fleet.shown import difference, show_node, show_published
 from interlock.kernel.errors import Invalid
 
-node_door = typer.Typer(help="Nodes: the machines that share this database's work.", no_args_is_help=True)
-config_door = typer.Typer(help="The configuration that all nodes follow, version by version.", no_args_is_help=True)
+node_door = typer.Typer(
+    help="Nodes: the machines that share this database's work.", no_args_is_help=True, add_completion=False
+)
+config_door = typer.Typer(
+    help="The configuration that all nodes follow, version by version.", no_args_is_help=True, add_completion=False
+)
 
 _COLUMNS = ("id", "status", "name", "host", "held", "labels", "config_version", "heartbeat_at", "notice")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from threading import Thread
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from interlock import __version__
 from interlock.doors.api import EVERYWHERE, ApiCall, Door, Here, Shown, house, needs, problems
-from interlock.workspace.standing import Standing, service_status, show_standing
+from interlock.workspace.standing import Measured, Standing, service_status, show_standing
 
 open_door = APIRouter(tags=["status"], responses=problems(*EVERYWHERE))
 door = Door("", "status")
@@ -92,22 +92,10 @@ def ui_status(call: Here, request: Request) -> dict[str, Any]:
 @needs("actions")
 def metrics(call: Here) -> Response:
     """Return the figures for Prometheus."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # noqa: PLC0415 - only this route needs it
-    from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415
+    from interlock.http.metrics import exposed  # noqa: PLC0415 - only this route needs Prometheus's library
 
-    registry = CollectorRegistry()
-    Gauge("interlock_up_seconds", "How long the server has been up.", registry=registry).set(time.monotonic() - _BEGAN)
-    items = Gauge("interlock_items", "Items of the queue by status.", ["status"], registry=registry)
-    for name, count in _counts(call).items():
-        items.labels(name).set(count)
-    panic = Gauge("interlock_panic", "1 while panic mode is on.", registry=registry)
-    panic.set(house(call, Standing).access.panic() is not None)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _counts(call: ApiCall) -> Mapping[str, int]:
-    with house(call, Standing).queue_look() as queue:
-        return queue.counts()
+    body, media_type = exposed(house(call, Measured), up_seconds=time.monotonic() - _BEGAN)
+    return Response(body, media_type=media_type)
 
 
 def _status(call: ApiCall, request: Request) -> dict[str, Any]:

@@ -31,7 +31,11 @@ from interlock.loops.runtime import SERVICE_TOKEN, Runtime
 if TYPE_CHECKING:
     from interlock.loops.sprite_client import Client
 
-door = typer.Typer(help="Loops: what is really true of an agent loop, and how it is steered.", no_args_is_help=True)
+door = typer.Typer(
+    help="Loops: what is really true of an agent loop, and how it is steered.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 Loop = Annotated[str | None, typer.Argument(metavar="LOOP", show_default=False, help="The loop's id.")]
 Named = Annotated[str | None, typer.Option("--loop", metavar="LOOP", help="The loop's id, as the scripts take it.")]

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 door = typer.Typer(
     help="Pipelines: what role agents carry out at a digest that a human accepted, behind signed checkpoints.",
     no_args_is_help=True,
+    add_completion=False,
 )
-artefact_door = typer.Typer(help="What a run has made, as it was when its job ended.", no_args_is_help=True)
+artefact_door = typer.Typer(
+    help="What a run has made, as it was when its job ended.", no_args_is_help=True, add_completion=False
+)
 door.add_typer(artefact_door, name="artefact")
 
 _LOG_PAGE = 1000

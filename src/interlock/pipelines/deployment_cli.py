@@ -21,6 +21,7 @@ from interlock.pipelines.shown import deployment_whole
 door = typer.Typer(
     help="Deployments: bring a version into an environment, look after it, promote it or roll it back.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 DeploymentId = Annotated[str, typer.Argument(metavar="ID")]

@@ -16,7 +16,9 @@ from interlock.providers.merging import MAX_BYTES, decoded
 from interlock.providers.models import Condition, ProviderType, Stored
 from interlock.providers.service import Providers
 
-door = typer.Typer(help="Providers: the models that write drafts, and their keys.", no_args_is_help=True)
+door = typer.Typer(
+    help="Providers: the models that write drafts, and their keys.", no_args_is_help=True, add_completion=False
+)
 
 _SAID_BY_SHOW = ("id", "status", "version", "warnings")
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from interlock.runs.results import Receipts, Results
     from interlock.runs.watching import Truths
 
-door = typer.Typer(help="Runs: carry out what was approved, and see what came of it.", no_args_is_help=True)
+door = typer.Typer(
+    help="Runs: carry out what was approved, and see what came of it.", no_args_is_help=True, add_completion=False
+)
 
 _LOG_PAGE = 1000
 _FOLLOW_SECONDS = 0.3

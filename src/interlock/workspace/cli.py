@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["door", "evidence_door"]
 
-door = typer.Typer(help="Windows: the files that show what the database says.", no_args_is_help=True)
+door = typer.Typer(
+    help="Windows: the files that show what the database says.", no_args_is_help=True, add_completion=False
+)
 
 Root = Annotated[
     Path | None,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from interlock import __version__
 from interlock.access.service import Access
+from interlock.fleet.service import Fleet
 from interlock.kernel.clock import to_text
 from interlock.kernel.errors import InterlockError
 from interlock.queue.service import Queue
@@ -84,6 +85,15 @@ class Standing(Protocol):
 
     def queue_look(self) -> AbstractContextManager[Queue]:
         """Open the queue for reading."""
+        ...
+
+
+class Measured(Standing, Protocol):
+    """The rooms that are measured."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """Nodes."""
         ...
 
 

@@ -16,7 +16,7 @@ from tests.test_docs import below, every_module
 _INTRODUCTION: Final = """\
 What happened, told once, in the past tense, in the transaction that made it true. Evidence, alerts, live console,
 audit, the windows and the exported ledger are all readers of this one log. Follow it with `interlock evidence list`,
-`GET /ops/events` (server-sent events) or `GET /ops/evidence/log`; how an entry is written byte for byte says
+`GET /ops/events` (server-sent events) or `GET /ops/evidence/entries`; how an entry is written byte for byte says
 [the evidence log](../evidence.md).
 
 Every event has `kind`, `version`, `time` (UTC, milliseconds), `subject` (the id of what it is about), `principal`

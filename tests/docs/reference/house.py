@@ -171,7 +171,8 @@ def _band(layer: list[Room], top: int, group: str) -> Iterator[str]:
         yield f'<rect class="box {group}" x="{left:g}" y="{top}" width="{width:g}" height="{_tall(layer)}" rx="6"/>'
         yield _text("name", left + 12, top + (27 if alone else 19), room.name + ("" if room.path.is_dir() else ".py"))
         across = int((width - (150 if alone else 24)) / 6.6)
-        lines = textwrap.wrap(room.first, across, max_lines=2, placeholder=" …", break_on_hyphens=False)
+        words = room.first.partition(":")[0] if len(layer) > 2 else room.first
+        lines = textwrap.wrap(words, across, max_lines=2, placeholder=" …", break_on_hyphens=False)
         first = top + (27 - (len(lines) - 1) * _LINE / 2 if alone else 36)
         for number, line in enumerate(lines):
             yield _text("about", left + (138 if alone else 12), first + number * _LINE, line)

@@ -149,7 +149,7 @@ def _failures(found: Mapping[str, Any]) -> str:
 
 
 def _shapes(found: Mapping[str, Any]) -> str:
-    parts = ["What requests and answers look like. A field without a default is always there in answers."]
+    parts = ["What requests and answers look like. A field that is required is always there in an answer."]
     for name, shape in sorted(found["components"]["schemas"].items()):
         required = set(shape.get("required", ()))
         rows = [

@@ -40,7 +40,12 @@ def figures() -> list[Figure]:
 def _declared(path: Path) -> Iterator[Figure]:
     if "prometheus_client" not in path.read_text(encoding="utf-8"):
         return
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _KINDS:
+    tree = parsed(path)
+    imports = [
+        each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom) and each.module == "prometheus_client"
+    ]
+    kinds = _KINDS & {name.name for each in imports for name in each.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
             name, about, *labels = (ast.literal_eval(each) for each in node.args)
             yield Figure(name, node.func.id.lower(), list(labels[0]) if labels else [], about)

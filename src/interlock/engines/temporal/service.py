@@ -337,7 +337,7 @@ async def _told(client: Client, order: Order, word: str) -> str:
 def _tls(options: TemporalOptions) -> bool | TLSConfig:
     files = (options.tls_ca_file, options.tls_certificate_file, options.tls_key_file)
     if not any(files):
-        return options.tls
+        return options.tls or bool(options.api_key_file)  # a key goes out in no other way
     ca, certificate, key = (_read(each) for each in files)
     return TLSConfig(server_root_ca_cert=ca, client_cert=certificate, client_private_key=key)
 

@@ -24,7 +24,9 @@ class _Group(TyperGroup):
         return {"--help"} | {name for option in options if getattr(option, "is_flag", False) for name in option.opts}
 
 
-door = typer.Typer(help="The queue: what waits, who works on what; work on it, steer it.", cls=_Group)
+door = typer.Typer(
+    help="The queue: what waits, who works on what; work on it, steer it.", cls=_Group, add_completion=False
+)
 
 
 @door.callback(no_args_is_help=True)

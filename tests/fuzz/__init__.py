@@ -1,0 +1,1 @@
+"""What whole rooms have in common, tried with whatever comes."""
