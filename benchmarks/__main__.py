@@ -65,6 +65,9 @@ TOPICS: Mapping[str, Callable[[Grounds], Iterator[Row]]] = {
 def main() -> int:
     """Measure what was asked for, print one table, and keep or check it if that was asked; returns the exit code."""
     asked, began = _asked(), time.monotonic()
+    if asked.check and not last.read()[asked.kind]:
+        _say(f"there is no last table of a {asked.kind} run to compare with: keep one with --keep")
+        return 1
     found = _measured(asked.only or list(TOPICS), asked)
     about = _about(found)
     print(f"\n{', '.join(f'{name} {value}' for name, value in about.items())}, {time.monotonic() - began:.0f} s\n")
@@ -125,9 +128,6 @@ def _measured(names: Sequence[str], asked: _Asked) -> _Found:
 def _passes(asked: _Asked, found: _Found) -> bool:
     """Hold what was found against the last table; what looks worse is measured once more before it counts."""
     kept = last.read()[asked.kind]
-    if not kept:
-        print(f"\nthere is no last table of a {asked.kind} run to compare with: keep one with --keep")
-        return False
     doubted = sorted({each.topic for each in last.compare(kept, found.topics).regressions})
     if doubted:
         _say(f"once more, because they look worse: {', '.join(doubted)}")

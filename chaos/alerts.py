@@ -56,7 +56,6 @@ class Alerts(Scene):
         self._calls = Calls(workspace.root, workspace.environment)
         self._script = workspace.root / "scripts" / "ops-manager-alert-dispatch.sh"
         self._escalated: list[str] = []
-        self._codes: Counter[int] = Counter()
         workspace.limited.append(self._calls.pids)
 
     def _configure(self) -> None:
@@ -196,7 +195,7 @@ class Alerts(Scene):
         threading.Event().wait(dice.uniform(0.1, 0.5))
 
     def _dispatch(self, dice: Random) -> None:
-        self._codes[self._dispatched(dice).code] += 1
+        self._dispatched(dice)
         threading.Event().wait(0.2)
 
     def _dispatched(self, dice: Random) -> Called:

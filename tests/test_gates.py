@@ -117,6 +117,7 @@ DEFECTS: Mapping[str, tuple[Callable[[House], object], str]] = {
 """A defect for every gate, and what the gate says of it."""
 
 
+@pytest.mark.proves("quality-gates")
 def test_a_house_in_order_passes_every_gate(house: House) -> None:
     found = house.look()
     assert found.results("passed") == list(found.gates), found.gates

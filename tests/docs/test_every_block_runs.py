@@ -87,6 +87,7 @@ def _told(block: Block) -> str:
     return f"{block.page}:{block.line}"
 
 
+@pytest.mark.proves("docs-run")
 def test_every_block_is_typed_by_a_test_or_read_by_the_product() -> None:
     for block in EVERY:
         if block.typed:

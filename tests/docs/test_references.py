@@ -37,6 +37,7 @@ def first_column(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS_MADE)
+@pytest.mark.proves("docs-run")
 def test_the_pages_that_are_made_from_the_code_are_the_committed_ones(subject: str) -> None:
     made = SUBJECTS_MADE[subject]()
     stale = [name for name, text in made.items() if not (DOCS / name).is_file() or committed(name) != text]

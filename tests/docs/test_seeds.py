@@ -93,5 +93,6 @@ TOLD: list[tuple[str, str, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("page", "begins", "words"), TOLD, ids=[f"{page}: {begins}" for page, begins, _ in TOLD])
+@pytest.mark.proves("seed-commands")
 def test_a_command_of_a_seed_is_typed_on_its_page(page: str, begins: str, words: tuple[str, ...]) -> None:
     assert [line for line in typed(page) if line.startswith(begins) and all(word in line for word in words)]

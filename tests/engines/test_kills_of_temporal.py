@@ -33,6 +33,7 @@ def mortal(tmp_path: Path, mortal_temporal: TemporalServer) -> Iterator[World]:
 
 @pytest.mark.parametrize("memory", ["the same data", "no data"])
 @pytest.mark.proves("temporal-away")
+@pytest.mark.proves("fleet-kills")
 def test_temporal_killed_while_runs_stand_at_every_step_costs_no_run_an_attempt(
     mortal: World, mortal_temporal: TemporalServer, collector: Collector, memory: str
 ) -> None:

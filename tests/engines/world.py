@@ -30,7 +30,7 @@ from tests.conftest import ALICE, until
 
 LEASE_SECONDS = 2
 GRACE_SECONDS = 1
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 40.0
 INTERLOCK = Path(sys.executable).with_name("interlock")
 SCRIPT = Path(__file__).with_name("worker_process.py")
 AS_ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")

@@ -244,6 +244,7 @@ def _alike(name: str, other: str, data: bytes, bundle: Bundle) -> bool:
 
 @effort(400)
 @given(st.data())
+@pytest.mark.proves("evidence-tamper")
 def test_nothing_that_is_done_to_a_file_goes_unseen_but_what_is_listed(bundle: Bundle, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([*CHAINED * 4, *sorted(bundle.files)]))
     way = WAYS[data.draw(st.sampled_from(sorted(WAYS)))]
@@ -281,6 +282,7 @@ def test_nothing_is_done_to_any_line_unseen(bundle: Bundle, name: str) -> None:
             hold(bundle, {**bundle.files, name: after})
 
 
+@pytest.mark.proves("evidence-tamper")
 def test_what_is_not_covered_is_just_what_is_listed(bundle: Bundle) -> None:
     for name in UNREAD:
         assert verdict(bundle, {**bundle.files, name: b"anything"}) == 0, name

@@ -460,6 +460,7 @@ def _check_answer(operation: Mapping[str, Any], answer: httpx2.Response) -> None
 
 @pytest.mark.proves("ops-openapi")
 @pytest.mark.timeout(600)
+@pytest.mark.proves("ops-any-order")
 def test_in_any_order_by_anybody_the_model_knows_every_answer(shared: Served) -> None:
     class Here(AnyOrder):
         served = shared

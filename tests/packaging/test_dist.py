@@ -24,6 +24,7 @@ from tests.packaging.conftest import MOMENT, ROOT, UV, Release, downloading, rel
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.proves("install-same")
 def test_two_builds_in_two_folders_are_the_same_bytes(release: Release, copied: Path, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:  # other modes, other times, another folder
@@ -120,6 +121,7 @@ def test_a_wheel_without_the_console_is_refused(copied: Path, tmp_path: Path) ->
     assert "run `make ui` first" in done.stderr
 
 
+@pytest.mark.proves("install-same")
 def test_the_bill_of_materials_is_valid_and_names_what_is_locked(release: Release) -> None:
     told: dict[str, Any] = json.loads(release.one("*.cdx.json").read_text())
     standard = _schema("bom-1.5.SNAPSHOT.schema.json")

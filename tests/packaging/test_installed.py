@@ -62,6 +62,7 @@ def first_run(installed: Installed, at: Path) -> float:
     return seconds
 
 
+@pytest.mark.proves("install-minute")
 def test_from_init_to_the_first_approved_run_is_under_a_minute(
     installed: Installed, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

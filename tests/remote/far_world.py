@@ -163,7 +163,7 @@ class FarWorld(World):
     def serve(self) -> subprocess.Popen[bytes]:
         """Start the server, and let the wire lead to it."""
         process, said = self._start("serve", "--api-only", "--port", "0")
-        until(lambda: re.search(r" on (http://\S+)\n", said.read_text()) or process.poll() is not None, 30)
+        until(lambda: re.search(r" on (http://\S+)\n", said.read_text()) or process.poll() is not None, 60)
         found = re.search(r" on http://127.0.0.1:(\d+)\n", said.read_text())
         assert found, said.read_text()
         self.wire.port = int(found[1])

@@ -118,6 +118,7 @@ def test_there_is_a_recording_and_every_schema_since_is_tried() -> None:
 
 
 @pytest.mark.parametrize("number", EARLIER)
+@pytest.mark.proves("install-upgrade")
 def test_sqlite_of_an_earlier_schema_is_upgraded_by_the_first_write(tmp_path: Path, number: int) -> None:
     layout = Layout(tmp_path)
     layout.state.mkdir(mode=0o700)
@@ -151,6 +152,7 @@ def _kept(before: Rows, after: Rows) -> None:
 
 
 @pytest.mark.parametrize("number", EARLIER)
+@pytest.mark.proves("install-upgrade")
 def test_postgresql_of_an_earlier_schema_is_upgraded_by_the_first_connection(
     postgres_url: str, tmp_path: Path, number: int
 ) -> None:

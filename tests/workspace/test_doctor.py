@@ -79,6 +79,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.mark.proves("doctor")
 def test_a_fresh_workspace_is_well_and_looking_changes_nothing(workspace: Path) -> None:
     before = {
         path: path.lstat().st_mtime_ns for path in workspace.rglob("*") if not path.name.endswith(("-wal", "-shm"))
