@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.engines.collector import Collector, agent, collecting
@@ -25,10 +25,11 @@ from interlock.runs.models import Run
 
 ALICE = Actor(principal=Principal(PrincipalKind.HUMAN, "alice"))
 LEASE_SECONDS = 3
+_MOST_ATTEMPTS = 100  # a run that is harmed again and again has to be done all the same
 _ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = {
     "INTERLOCK_QUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
-    "INTERLOCK_QUEUE_MAX_ATTEMPTS": "1000",  # a run that is harmed again and again has to be done all the same
+    "INTERLOCK_QUEUE_MAX_ATTEMPTS": str(_MOST_ATTEMPTS),
     "INTERLOCK_WORKER_GRACE_SECONDS": "1",
     "INTERLOCK_WORKER_CONCURRENCY": "4",
 }
@@ -107,7 +108,9 @@ class Fleet:
         self.place.mkdir(parents=True, exist_ok=True)
         first = self.place / "a"
         create_workspace(first, ALICE, database_url=self.server.url, replace=False)
-        self.house = Interlock.at(first, database_url=self.server.url)
+        house = Interlock.at(first, database_url=self.server.url)
+        patient = replace(house.settings.queue, max_attempts=_MOST_ATTEMPTS)
+        self.house = replace(house, settings=replace(house.settings, queue=patient))
         for name, words in (
             ("a", ("serve", "--port", "0")),
             ("b", ("serve", "--port", "0")),

@@ -75,11 +75,6 @@ class Runs(Scene):
         """Count."""
         return f"{len(self._wanted)} runs took {self._claims} claims"
 
-    @property
-    def claims(self) -> int:
-        """How many claims it took."""
-        return self._claims
-
     def close(self) -> None:
         """End the nodes and the database."""
         self._stack.close()

@@ -92,7 +92,9 @@ def roomy_memory() -> Path | None:
         return None
     available = next(int(line.split()[1]) * 1024 for line in memory.splitlines() if line.startswith("MemAvailable:"))
     least = min(room.f_bavail * room.f_frsize, available, int(granted) if granted.isdecimal() else available)
-    return MEMORY if least >= _ENOUGH_BYTES and os.access(MEMORY, os.W_OK | os.X_OK) else None
+    programs_run_there = not room.f_flag & os.ST_NOEXEC
+    roomy = least >= _ENOUGH_BYTES and programs_run_there and os.access(MEMORY, os.W_OK | os.X_OK)
+    return MEMORY if roomy else None
 
 
 @contextmanager

@@ -89,8 +89,9 @@ def assert_each_once(world: World, collector: Collector, runs: Sequence[Run], at
 
     And that no agent began twice under one claim, whatever the log says: the world outside has counted.
     """
-    for run in runs:
-        assert run.id in {claim.partition(":")[0] for claim in collector.claims()}, world.story(run)
+    heard = {claim.partition(":")[0] for claim in collector.claims()}
+    missing = [run.id for run in runs if run.id not in heard]
+    assert missing == [], f"never heard of; heard: {collector.told()}"
     assert [claim for claim, times in Counter(collector.claims()).items() if times > 1] == []
     for run in runs:
         now, expected = world.run(run), attempt(run)
