@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Generator
@@ -17,8 +18,14 @@ class Collector:
         self._lock = threading.Lock()
         self._told: list[tuple[str, str]] = []
         self.port: int = listening.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def end(self) -> None:
+        """Listen no more. One that still waited would take a caller of the next socket that gets its number."""
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(10)
 
     def told(self) -> list[tuple[str, str]]:
         """Return what came, in its order: the claim (`r_…:fence`), and its line; at last an empty line for its end."""
@@ -52,7 +59,11 @@ class Collector:
 def collecting() -> Generator[Collector]:
     """Give a collector on a port of its own."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
-        yield Collector(listening)
+        made = Collector(listening)
+        try:
+            yield made
+        finally:
+            made.end()
 
 
 def agent(port: int, script: str) -> tuple[str, ...]:
