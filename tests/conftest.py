@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -43,6 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
     memory = roomy_memory()
     if memory is not None and config.getoption("basetemp") is None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+@pytest.fixture
+def path_on_disk() -> Iterator[Path]:
+    """A folder that a run sees: pytest's own may lie in /dev, of which a run has one for itself alone."""
+    with tempfile.TemporaryDirectory(prefix="interlock-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

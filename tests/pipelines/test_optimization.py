@@ -27,9 +27,9 @@ NOW = 1_790_000_000_000
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, path_on_disk: Path) -> Place:
     """A workspace with build trees, left-over configuration, an empty folder, and git's own empty folders."""
-    found = healthy.workspace(tmp_path_factory, tmp_path / "workspace")
+    found = healthy.workspace(tmp_path_factory, path_on_disk / "workspace")
     for name, text in {
         "target/debug/app": "x" * 1000,
         "phase1/target/lib": "y" * 500,

@@ -36,9 +36,9 @@ METRICS = "build_output/telemetry/self-heal-metrics.json"
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, path_on_disk: Path) -> Place:
     """A healthy workspace, seen by its owner."""
-    return healthy.workspace(tmp_path_factory, tmp_path / "workspace")
+    return healthy.workspace(tmp_path_factory, path_on_disk / "workspace")
 
 
 @dataclass(frozen=True)

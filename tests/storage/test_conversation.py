@@ -303,9 +303,13 @@ def test_tables_that_another_process_upgrades_fail_one_transaction_at_most(
 def test_who_interrupts_a_wait_gets_the_thread_back_and_nothing_is_changed(
     postgres: PostgresDatabase, postgres_url: str
 ) -> None:
+    came = threading.Event()
+
     def interrupt() -> None:
-        until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(1,)])
+        until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(1,)], 30)
         os.kill(os.getpid(), signal.SIGINT)
+        while not came.wait(10):  # one that comes just before the wait begins is not seen by Python
+            os.kill(os.getpid(), signal.SIGINT)
 
     with postgres.write(ALICE) as transaction:
         pause(transaction, "before")
@@ -315,6 +319,7 @@ def test_who_interrupts_a_wait_gets_the_thread_back_and_nothing_is_changed(
         interrupting.start()
         with pytest.raises(KeyboardInterrupt), postgres.write(ALICE) as transaction:
             pause(transaction, "not to be seen")
+        came.set()
         interrupting.join()
         until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(0,)])  # before the lock is free
     assert paused(postgres) == ["before"]

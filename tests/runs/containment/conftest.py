@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,5 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 
 
 @pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder that a run sees: pytest's own may lie in /dev, of which a run has one for itself alone."""
-    with tempfile.TemporaryDirectory(prefix="interlock-test-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+def tmp_path(path_on_disk: Path) -> Path:
+    return path_on_disk

@@ -179,11 +179,12 @@ def _asked(git: Git, folder: Path, *questions: str) -> str:
     for closed in (parent / ".git" for parent in (folder, *folder.parents)):
         if os.path.lexists(closed) and not os.access(closed, os.R_OK):
             raise RepositoryUnreadable(f"{closed} may not be read by this user")
-    last = (answer.told.strip().splitlines() or ["git gave no reason"])[-1]
+    lines = answer.told.strip().splitlines() or ["git gave no reason"]
     for words, kind in _COMPLAINTS:
-        if words in answer.told:
-            raise kind(f"{folder}: {last.removeprefix('fatal: ')}")
-    raise GitFailed(f"git rev-parse in {folder}: {last}")
+        for line in lines:  # which need not be the last: at a file system's boundary git says more behind it
+            if words in line:
+                raise kind(f"{folder}: {line.removeprefix('fatal: ')}")
+    raise GitFailed(f"git rev-parse in {folder}: {lines[-1]}")
 
 
 def _dubious(folder: Path) -> DubiousOwnership:
