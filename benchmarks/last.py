@@ -147,7 +147,7 @@ def _lines(title: str, topics: Sequence[Topic]) -> Iterator[str]:
     if not topics:
         yield from ("None was kept yet.", "")
         return
-    names = list(dict.fromkeys(name for topic in topics for name in topic.about))
+    names = sorted({name for topic in topics for name in topic.about})  # the same from memory and from the file
     yield from _table(
         ("topic", *names), ((topic.name, *(topic.about.get(name, "") for name in names)) for topic in topics)
     )
