@@ -21,7 +21,6 @@ from interlock.kernel.errors import InterlockError, Invalid
 from interlock.kernel.events import Event
 from interlock.kernel.ids import UlidSource
 from interlock.queue.service import Queue
-from interlock.runs.agents import Known
 from interlock.runs.service import Runs
 from interlock.settings import DatabaseSettings, Engine, Followed, Settings, checked_address, load, load_followed
 from interlock.workspace.layout import Layout
@@ -152,6 +151,8 @@ class Interlock:
     @cached_property
     def approval(self) -> Approval:
         """The plan, drafts and approved records."""
+        from interlock.runs.agents import Known
+
         return Approval(
             open=self.desks.approval.open,
             look=self.desks.approval.look,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -25,10 +27,24 @@ from tests.conftest import ALICE, ORIGIN, until
 
 NEW = NewItem(kind=ItemKind.MANUAL, executor=Executor.EXTERNAL, priority="P1", task="sweep", success_criteria="swept")
 MORE_THAN_IT_TAKES_TO_PREPARE = 7
+ROOT = Path(__file__).resolve().parents[2]
 PANIC = "INSERT INTO panic VALUES (1, 'human:alice', 'a rogue agent', 1)"
 WAITS_FOR_A_LOCK = (
     "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 )
+WRITES_AND_IS_INTERRUPTED = """
+import signal, sys
+from interlock.storage.postgres.database import PostgresDatabase
+from tests.conftest import ALICE
+from tests.storage.test_conversation import pause, paused
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us may have it ignored
+database = PostgresDatabase(sys.argv[1])
+try:
+    with database.write(ALICE) as transaction:
+        pause(transaction, "not to be seen")
+except KeyboardInterrupt:
+    print("interrupted", *paused(database))
+"""
 NOTES_HOW_IT_COMMITS = """
     CREATE TABLE noted (way TEXT);
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql
@@ -303,23 +319,16 @@ def test_tables_that_another_process_upgrades_fail_one_transaction_at_most(
 def test_who_interrupts_a_wait_gets_the_thread_back_and_nothing_is_changed(
     postgres: PostgresDatabase, postgres_url: str
 ) -> None:
-    came = threading.Event()
-
-    def interrupt() -> None:
-        until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(1,)], 30)
-        os.kill(os.getpid(), signal.SIGINT)
-        while not came.wait(10):  # one that comes just before the wait begins is not seen by Python
-            os.kill(os.getpid(), signal.SIGINT)
-
     with postgres.write(ALICE) as transaction:
         pause(transaction, "before")
-    interrupting = threading.Thread(target=interrupt)
     with psycopg.connect(postgres_url) as other:
         other.execute("SELECT 1 FROM queue_pause FOR UPDATE")
-        interrupting.start()
-        with pytest.raises(KeyboardInterrupt), postgres.write(ALICE) as transaction:
-            pause(transaction, "not to be seen")
-        came.set()
-        interrupting.join()
-        until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(0,)])  # before the lock is free
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", WRITES_AND_IS_INTERRUPTED, postgres_url], stdout=subprocess.PIPE, cwd=ROOT
+        )
+        until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(1,)] or waiting.poll() is not None, 30)
+        waiting.send_signal(signal.SIGINT)
+        told, _ = waiting.communicate(timeout=30)  # before the lock is free
+        assert told.decode().split() == ["interrupted", "before"]
+        until(lambda: past(postgres_url, WAITS_FOR_A_LOCK) == [(0,)])
     assert paused(postgres) == ["before"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from interlock.access.models import Actor
 from interlock.approval.ports import Desk
@@ -15,7 +15,9 @@ from interlock.kernel.clock import Clock
 from interlock.kernel.events import Emit
 from interlock.queue.service import Queue
 from interlock.runs.models import CiReport, Claim, LogLine, Outcome, Pulse, Run, RunStatus, Step, StepName
-from interlock.runs.truth import Truth, Watched
+
+if TYPE_CHECKING:
+    from interlock.runs.truth import Truth, Watched  # a command that looks at no truth need not know what it is
 
 
 class RunStore(Protocol):

@@ -181,9 +181,10 @@ def _asked(git: Git, folder: Path, *questions: str) -> str:
             raise RepositoryUnreadable(f"{closed} may not be read by this user")
     lines = answer.told.strip().splitlines() or ["git gave no reason"]
     for words, kind in _COMPLAINTS:
-        for line in lines:  # which need not be the last: at a file system's boundary git says more behind it
-            if words in line:
-                raise kind(f"{folder}: {line.removeprefix('fatal: ')}")
+        if words in answer.told:
+            # At a file system's boundary git says more behind it; of an unknown extension the name comes last.
+            told = lines[0] if kind is NotARepository else lines[-1]
+            raise kind(f"{folder}: {told.removeprefix('fatal: ')}")
     raise GitFailed(f"git rev-parse in {folder}: {lines[-1]}")
 
 
