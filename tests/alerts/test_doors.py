@@ -130,7 +130,7 @@ def test_http_has_every_verb_and_says_who_may(served: Served, hook: Receiver, mo
     told(admin.post("/ops/alerts/sinks/nobody/test"), 404, "sink_unknown")
     hook.says(Say(500, hook.url))
     failed = admin.post("/ops/alerts/sinks/hook/test")
-    told(failed, 500, "sink_failed")
+    told(failed, 502, "sink_failed")
     assert "s3cr3t" not in failed.text
     assert operator.post(f"{path}/resolve", json={"note": "done"}).json()["status"] == "resolved"
     told(operator.post(f"{path}/resolve", json={}), 409, "alert_over")

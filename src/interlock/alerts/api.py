@@ -262,7 +262,7 @@ def replay(call: Here, body: NewReplay) -> dict[str, Any]:
     return {"id": body.alert_id or "alerts", "sink": body.sink or None, "status": "due", "deliveries": many}
 
 
-@door.post("/sinks/{sink_id}/test", responses=problems(404, 500), response_model=SinkTestedShown)
+@door.post("/sinks/{sink_id}/test", responses=problems(404, 502), response_model=SinkTestedShown)
 @needs("admin")
 def test_sink(call: Here, sink_id: str) -> dict[str, Any]:
     """Send a sink a message that says that it is a test."""

@@ -69,3 +69,4 @@ class SinkFailed(Failed):
     """The sink did not take it."""
 
     code = "sink_failed"
+    status = 502

@@ -306,9 +306,9 @@ _TITLES = {
     429: "Too many requests",
     500: "Failed",
     501: "Switched off",
-    502: "The provider failed",
+    502: "What was asked on your behalf failed",
     503: "Unreachable",
-    504: "The provider was too slow",
+    504: "What was asked on your behalf was too slow",
 }
 
 

@@ -215,7 +215,7 @@ test("a sink says how it does and what it lacks, and answers a test", async () =
 test("what a sink answers to a test that fails is told", async () => {
   network({
     ...ANSWERS,
-    "POST /ops/alerts/sinks/hook/test": problem(500, "sink_failed", "hook did not take it: refused"),
+    "POST /ops/alerts/sinks/hook/test": problem(502, "sink_failed", "hook did not take it: refused"),
   });
   shown(<AlertsView id="sinks" me={ALICE} />);
   await userEvent.click(await screen.findByRole("button", { name: "Test" }));
