@@ -393,6 +393,7 @@ class Interlock:
             light=self.desks.far_runs.light,
             fleet=self.fleet,
             attest=partial(self.signing.attest, on_behalf=True),
+            waits_for=self.signing.waiting(),
         )
 
     @property

@@ -168,15 +168,12 @@ class Premises:
 
     def _keys(self) -> Finding:
         from interlock.evidence.keys import load_signer, load_verifiers
-        from interlock.workspace.service import LOG_KEY, SERVICE_KEY
 
-        folder = self._layout.keys
-        name = next((each.name for each in sorted(folder.glob("service-n_*.key"))), SERVICE_KEY)
-        load_signer(folder / name, f"interlock/{name.removesuffix('.key')}")
+        key, log = self._layout.service_key, self._layout.log_key
+        load_signer(key, f"interlock/{key.stem}")
         trusted = load_verifiers(self._layout.evidence / "log.vkey")
-        if not (folder / LOG_KEY).exists():
+        if not log.exists():
             return ok("the service's key is there; the log's is kept elsewhere")
-        log = folder / LOG_KEY
         if not any(load_signer(log, each.name).verifier().vkey() == each.vkey() for each in trusted):
             return failed(f"{log} is not a key of {self._layout.evidence / 'log.vkey'}", "restore both from one backup")
         return ok("the keys of log and service are there, and only their owner can read them")

@@ -18,7 +18,6 @@ from interlock.fleet.models import KeyAsked
 from interlock.kernel.errors import Invalid
 from interlock.kernel.ids import UlidSource
 from interlock.settings import Settings, for_init, load
-from interlock.signing import LOG_KEY
 from interlock.storage.database import Database
 from interlock.storage.errors import DatabaseMissing, NotADatabase
 from interlock.storage.evidence import StoredLog
@@ -113,8 +112,8 @@ def join_workspace(
 
 def _roots(layout: Layout, database: Database) -> list[str]:
     """Return the log's public keys as its directory tells them; raises `WorkspaceInvalid` where there is no log."""
-    if (layout.keys / LOG_KEY).exists():
-        raise WorkspaceInvalid(f"{layout.keys / LOG_KEY} is there: this is the first machine, which need not join")
+    if layout.log_key.exists():
+        raise WorkspaceInvalid(f"{layout.log_key} is there: this is the first machine, which need not join")
     try:
         log = StoredLog(database)
         roots = [key.verifier.vkey() for key in folded(log.key_events()).log_keys() if key.revoked_from is None]
@@ -182,7 +181,7 @@ def _make_database(layout: Layout, settings: Settings) -> list[Made]:
 
 def _check_own_log(layout: Layout, database: Database) -> None:
     """Refuse the database of another workspace: a key of our own would stand in a log that does not know it."""
-    key = layout.keys / LOG_KEY
+    key = layout.log_key
     if any(each.exists() for each in (key, key.with_suffix(".vkey"), layout.evidence / "log.vkey")):
         return
     with suppress(DatabaseMissing, NotADatabase):  # which is for `create` to judge

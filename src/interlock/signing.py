@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interlock.access.models import Actor, Principal, PrincipalKind
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from interlock.evidence.service import Evidence
     from interlock.storage.database import Database
     from interlock.storage.evidence import StoredLog
-
-LOG_KEY, SERVICE_KEY = "log.key", "service.key"
 
 
 def human_key(name: str) -> str:
@@ -70,13 +69,13 @@ class Signing:
     @property
     def signs_log(self) -> bool:
         """Whether the log's own key lies here."""
-        return (self.layout.keys / LOG_KEY).exists()
+        return self.layout.log_key.exists()
 
     def log_signer(self) -> Signer:
         """Return what signs the log's heads; raises where its key is missing or broken."""
         from interlock.evidence.keys import load_signer
 
-        return load_signer(self.layout.keys / LOG_KEY, self.log.origin())
+        return load_signer(self.layout.log_key, self.log.origin())
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -100,19 +99,13 @@ class Signing:
         self.database.seal()  # whoever has just told of a key is to find it
         return folded(self.log.key_events())
 
-    @property
-    def service_key(self) -> str:
-        """Return the file name of the key with which this node's services sign."""
-        own = sorted(self.layout.keys.glob("service-n_*.key"))
-        return own[0].name if own else SERVICE_KEY
-
     def service_signer(self) -> Signer:
         """Return what signs for this node's services; raises where its key is missing or broken."""
-        return self._signer(self.service_key)
+        return self._signer(self.layout.service_key)
 
     def waiting(self) -> Callable[[], str]:
         """Return what says why this node's services can not sign yet: the log may not know a joined node's own key."""
-        if self.service_key == SERVICE_KEY:
+        if self.signs_log:
             return lambda: ""
         vkey = self.service_signer().verifier().vkey()
         known: list[bool] = []
@@ -145,8 +138,8 @@ class Signing:
         from interlock.evidence.dsse import seal, statement
         from interlock.evidence.models import Subject
 
-        name, signed_by = (SERVICE_KEY, "service_on_behalf") if on_behalf else self._key_of(actor.principal)
-        signer = self._signer(name)
+        key, signed_by = self._key_of(actor.principal, on_behalf=on_behalf)
+        signer = self._signer(key)
         body = statement(
             [Subject(subject, {"sha256": digest.removeprefix("sha256:")})],
             predicate_type,
@@ -163,17 +156,20 @@ class Signing:
             },
         )
 
-    def _key_of(self, principal: Principal) -> tuple[str, str]:
-        if principal.kind is not PrincipalKind.SERVICE:
-            own = human_key(principal.name) if principal.kind is PrincipalKind.HUMAN else agent_key(principal.name)
-            if (self.layout.keys / own).exists():
-                return own, "principal"
-        return self.service_key, "principal" if principal.kind is PrincipalKind.SERVICE else "service_on_behalf"
+    def _key_of(self, principal: Principal, *, on_behalf: bool) -> tuple[Path, str]:
+        if on_behalf:
+            return self.layout.service_key, "service_on_behalf"
+        if principal.kind is PrincipalKind.SERVICE:
+            return self.layout.service_key, "principal"
+        own = human_key(principal.name) if principal.kind is PrincipalKind.HUMAN else agent_key(principal.name)
+        if (self.layout.keys / own).exists():
+            return self.layout.keys / own, "principal"
+        return self.layout.service_key, "service_on_behalf"
 
-    def _signer(self, name: str) -> Signer:
+    def _signer(self, key: Path) -> Signer:
         from interlock.evidence.keys import load_signer
 
-        return load_signer(self.layout.keys / name, f"interlock/{name.removesuffix('.key')}")
+        return load_signer(key, f"interlock/{key.stem}")
 
     def _tell(self, actor: Actor, event: Event, envelope: Sealed) -> None:
         from interlock.storage.approval import StoredContents

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from interlock.access.errors import HumanNeeded
+from interlock.access.models import NewToken, Principal, PrincipalKind, Role
 from interlock.evidence.errors import EnvelopeRejected
 from interlock.evidence.joining import admitted
 from interlock.evidence.keys import load_signer
 from interlock.founding import create_workspace, join_workspace
 from interlock.kernel.errors import Invalid
 from interlock.workspace.errors import WorkspaceInvalid
-from tests.conftest import ALICE, ROBOT
+from tests.conftest import ALICE, ROBOT, until
 from tests.fleet.machines import machines
 
 
@@ -41,6 +43,33 @@ def test_what_a_joined_machine_did_is_verified_on_both(tmp_path: Path, postgres_
             machine.house.catch_up(ALICE)
             verified = machine.call("evidence", "verify")
             assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.proves("fleet-joining")
+@pytest.mark.timeout(180)
+def test_a_joined_machine_can_be_the_server_of_a_worker_without_a_database(tmp_path: Path, postgres_url: str) -> None:
+    with machines(tmp_path, postgres_url) as two:
+        new = NewToken(name="third", principal=Principal(PrincipalKind.SERVICE, "worker@third"), role=Role.OPERATOR)
+        token = tmp_path / "token"
+        token.touch(0o600)
+        token.write_text(two.second.house.access.create(ALICE, new, role=Role.ADMIN).text)
+        two.second.start("serve", "--api-only", "--port", "0")
+        until(lambda: re.search(r" on (http://\S+)\n", two.second.said.read_text()), 60)
+        (address,) = re.findall(r" on (http://\S+)\n", two.second.said.read_text())
+        words = ("--server", address, "--token-file", str(token), "worker", "--work-dir", str(tmp_path / "third"))
+        run = two.run("echo from afar > afar.txt")
+        early = two.second.call(*words, "--once")
+        assert early.returncode == 0, early.stderr
+        assert two.status(run) == "pending", "whose key the log does not know signs nothing that counts"
+
+        two.first.house.admit_keys()
+        late = two.second.call(*words, "--once")
+        assert late.returncode == 0, late.stderr
+        assert two.status(run) == "done", two.second.said.read_text()
+        two.first.house.evidence.head()
+        two.first.house.catch_up(ALICE)
+        verified = two.first.call("evidence", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_joining_twice_asks_once_and_keeps_the_key(tmp_path: Path, postgres_url: str) -> None:

@@ -67,6 +67,8 @@ class FarRuns:
     fleet: Fleet
     attest: Attest
     """Signs with the service's key on the worker's behalf; never with the worker's."""
+    waits_for: Callable[[], str]
+    """Says why this server can not sign yet; then nothing is taken up through it."""
 
     def welcome(self, actor: Actor, protocol: int) -> None:
         """Refuse who is no worker, or speaks another protocol."""
@@ -133,7 +135,7 @@ class FarRuns:
             if facts is None:
                 raise NodeUnknown(f"{node_id[:64]!a} has not joined, or was forgotten")
             has = facts.has
-        claim = self.runs.claim(actor, known, has=has, node_id=node_id)
+        claim = None if self.waits_for() else self.runs.claim(actor, known, has=has, node_id=node_id)
         if claim is not None:
             self._sweep()
         return claim

@@ -32,6 +32,16 @@ class Layout:
         return self.state / "keys"
 
     @property
+    def log_key(self) -> Path:
+        """What signs the log's heads; on the first machine, or kept elsewhere."""
+        return self.keys / "log.key"
+
+    @property
+    def service_key(self) -> Path:
+        """What signs for this node's services; where a machine joined, it bears the node's name."""
+        return next(iter(sorted(self.keys.glob("service-n_*.key"))), self.keys / "service.key")
+
+    @property
     def wake(self) -> Path:
         """Doorbells of idle workers."""
         return self.state / "wake"

@@ -13,9 +13,6 @@ from interlock.kernel.ids import UlidSource
 from interlock.workspace.errors import WorkspaceInvalid, WorkspaceMissing
 from interlock.workspace.layout import STATE_FOLDER, Layout
 
-LOG_KEY = "log.key"
-SERVICE_KEY = "service.key"
-
 _SETTINGS = """\
 # Settings of this workspace. Every key can also be given as INTERLOCK_<SECTION>_<KEY>; docs/settings.md lists all.
 {database}
@@ -114,12 +111,12 @@ def make_keys(layout: Layout, origin: str, person: str | None) -> list[Made]:
     """
     layout.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.evidence.mkdir(parents=True, exist_ok=True)
-    log, public = layout.keys / LOG_KEY, layout.evidence / "log.vkey"
+    log, public = layout.log_key, layout.evidence / "log.vkey"
     if not log.exists() and (public.exists() or log.with_suffix(".vkey").exists()):
         made = [Made(log, "missing")]
     else:
         made = [*_key(log, origin)]
-    made += _key(layout.keys / SERVICE_KEY, "interlock/service")
+    made += _key(layout.service_key, "interlock/service")
     if person is not None:
         made += _key(layout.keys / f"human-{person}.key", f"interlock/human-{person}")
     copy = log.with_suffix(".vkey")
