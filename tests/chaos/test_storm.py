@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,13 @@ def test_a_scene_alone_meets_the_faults_that_it_meets_among_the_others() -> None
     assert alone == [each for each in plan(1, 60, SCENES.values()) if each.scene == "loops"]
 
 
+@contextmanager
+def limited_disk(folder: Path) -> Generator[Disk]:
+    """Give what there is where nobody may mount a disk of its own."""
+    folder.mkdir()
+    yield Disk(folder, is_small=False)
+
+
 WRITER = """
 import sys
 with open(sys.argv[1], "ab", buffering=0) as file:
@@ -73,12 +80,12 @@ with open(sys.argv[1], "ab", buffering=0) as file:
 """
 
 
-@pytest.mark.parametrize("is_small", [True, False])
-def test_a_full_disk_takes_nothing_while_it_is_full_also_where_none_can_be_mounted(
-    tmp_path: Path, *, is_small: bool
+@pytest.mark.parametrize("disk_of", [small_disk, limited_disk], ids=["the one of this machine", "none can be mounted"])
+def test_a_full_disk_takes_nothing_while_it_is_full(
+    tmp_path: Path, disk_of: Callable[[Path], AbstractContextManager[Disk]]
 ) -> None:
     folder = tmp_path / "disk"
-    with mounted(folder, is_small=is_small) as disk, closing(Workspace(tmp_path, disk)) as workspace:
+    with disk_of(folder) as disk, closing(Workspace(tmp_path, disk)) as workspace:
         words = [sys.executable, "-c", WRITER, str(folder / "file")]
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
             workspace.limited.append(lambda: [writer.pid])
@@ -96,19 +103,6 @@ def wrote(writer: subprocess.Popen[str]) -> str:
     writer.stdin.write("now\n")
     writer.stdin.flush()
     return writer.stdout.readline().strip()
-
-
-@contextmanager
-def mounted(folder: Path, *, is_small: bool) -> Generator[Disk]:
-    """Give a disk of its own, where that can be."""
-    if not is_small:
-        folder.mkdir()
-        yield Disk(folder, is_small=False)
-        return
-    with small_disk(folder) as disk:
-        if not disk.is_small:
-            pytest.skip("this machine lets nobody mount")
-        yield disk
 
 
 def test_how_to_have_a_storm_again_names_all_that_it_was_made_of() -> None:

@@ -138,6 +138,28 @@ def test_verify_finds_what_is_missing_edited_and_unexpected_and_touches_nothing(
     assert ask.json("evidence", "list")[-1]["kind"] == "windows.rebuilt"
 
 
+def test_what_a_kill_left_half_written_is_cleared_by_a_rebuild_and_nothing_of_somebody_else_s(ask: Door) -> None:
+    draft = ask.draft()
+    ops, evidence = ask.root / ".orch_data" / "ops", ask.root / "storage" / "db" / "evidence"
+    half = [
+        ops / "drafts" / f".{draft}.json.0123456789abcdef.tmp",
+        ops / ".plan.json.0123456789abcdef.tmp",
+        evidence / ".ledger.jsonl.0123456789abcdef.tmp",
+        ask.root / ".interlock" / ".windows.json.0123456789abcdef.tmp",
+    ]
+    others = [
+        ops / "drafts" / "notes.tmp",
+        evidence / ".log.vkey.0123456789abcdef.tmp",  # whoever adds a key may be about to rename it
+        ops / "drafts" / ".draft.json.tmp",
+    ]
+    for each in (*half, *others):
+        each.write_text("{")
+    assert ask("windows", "verify").code == 0
+    assert ask("windows", "rebuild").code == 0
+    assert [each for each in half if each.exists()] == []
+    assert all(each.exists() for each in others)
+
+
 @pytest.mark.parametrize("strange", ["folder", "link", "loop", "pipe-like name"])
 def test_verify_survives_what_is_no_file(ask: Door, strange: str) -> None:
     draft = ask.draft()

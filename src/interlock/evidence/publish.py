@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
 
 
 def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, durable: bool = True) -> None:
@@ -25,6 +28,17 @@ def create(path: Path, data: bytes, *, mode: int) -> None:
     """
     with _written_beside(path, [data], mode) as fresh:
         os.link(fresh, path)
+
+
+def left_over(folder: Path, name: str = "") -> Iterator[Path]:
+    """List what writers of a file, or of any in a folder, left half written when they were killed.
+
+    Whoever is still at work has such a file, too: only who keeps other writers away may delete them.
+    """
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and name in {"", match[1]}:
+            yield entry
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shlex
 import stat
 import time
@@ -183,11 +182,8 @@ class Configuration:
 
     def _sweep(self) -> None:
         """Take away what a call that was killed left half written: it may hold a key."""
-        left = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9a-f]{{16}}\.tmp")
-        with suppress(FileNotFoundError):
-            for entry in self.path.parent.iterdir():
-                if left.fullmatch(entry.name):
-                    entry.unlink(missing_ok=True)
+        for left in publish.left_over(self.path.parent, self.path.name):
+            left.unlink(missing_ok=True)
 
     def _forget(self) -> None:
         with suppress(OSError):  # then it is told again, under the same key

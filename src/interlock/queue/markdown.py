@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from interlock.queue.errors import (
@@ -452,12 +452,13 @@ def _is_banner(line: str) -> bool:
 
 def clear(path: Location) -> None:
     """Take away what calls that were killed left half written; only who holds the queue may call this."""
-    folder, name = os.path.split(path)
-    left = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.tmp")
-    for entry in os.listdir(folder):
-        if left.fullmatch(entry):
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, entry))
+    from pathlib import Path
+
+    from interlock.evidence import publish
+
+    file = Path(path)
+    for left in publish.left_over(file.parent, file.name):
+        left.unlink(missing_ok=True)
 
 
 def _replace(real: str, new: bytes) -> None:

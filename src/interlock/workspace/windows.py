@@ -125,8 +125,13 @@ class Windows:
                     yield Difference(path, "unexpected")
 
     def rebuild(self, actor: Actor, keep_as: str) -> list[Difference]:
-        """Write anew what differs; a copy of each old file is kept in the state folder under `keep_as`."""
+        """Write anew what differs; a copy of each old file is kept in the state folder under `keep_as`.
+
+        What writers that were killed left half written is cleared away.
+        """
         with self._locked():
+            for left in self._left_over():
+                left.unlink(missing_ok=True)
             replaced = list(self._differences(self.log.size()))
             if replaced:  # told before it is done, because it may be refused: panic freezes it
                 self.tell(actor, WindowsRebuilt(subject="windows", replaced=len(replaced)))
@@ -145,6 +150,15 @@ class Windows:
                 self._store(_Cursor(before.shown, before.attested, ledger.rewrite(self._ledger, self.log)))
         self.catch_up(actor)
         return replaced
+
+    def _left_over(self) -> Iterator[Path]:
+        """List the half-written files in the folders that only the windows' writer writes, and beside its own files."""
+        for folder in _FOLDERS:
+            yield from publish.left_over(self.layout.ops / folder)
+        for path, _ in attestations.renders(self.layout.evidence, self.log, self.log.size()):
+            yield from publish.left_over(path.parent, path.name)
+        for path in (self._ledger, self._heads, self._cursor_file, self.layout.ops / "plan.json"):
+            yield from publish.left_over(path.parent, path.name)
 
     @contextmanager
     def held_still(self) -> Generator[int]:
