@@ -184,7 +184,7 @@ class _Asked(argparse.Namespace):
 
 def _asked() -> _Asked:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller tables, fewer rounds: some four minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller tables, fewer rounds")
     parser.add_argument("--only", action="append", choices=list(TOPICS), metavar="NAME", help=", ".join(TOPICS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON, too")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="measure on this folder's disk")

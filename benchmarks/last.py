@@ -57,7 +57,7 @@ Tables = Mapping[Kind, Sequence[Topic]]
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A ratio that is worse by a third or more; beside a peer that swings, an aim that is not met any more."""
+    """A ratio that is worse by a third or more; where no ratio can tell, an aim that is not met any more."""
 
     topic: str
     before: Row
@@ -65,7 +65,7 @@ class Regression:
 
     def __str__(self) -> str:
         row = _told((self.topic, self.now.name, self.now.peer.name if self.now.peer else ""))
-        if _swings(self.now):
+        if not _tells(self.now):
             return f"{row}: {self.now.cells()[1]}, the last one was {self.before.cells()[1]}, and that met its aim"
         ratios = f"ratio {self.now.ratio:.3g}, the last one was {self.before.ratio:.3g}"
         return f"{row}: {ratios}, and {self.now.better} is better"
@@ -91,11 +91,11 @@ class Comparison:
 
 
 def compare(last: Iterable[Topic], now: Iterable[Topic]) -> Comparison:
-    """Hold the ratios of the topics that were measured now against the last ones."""
+    """Hold the topics that were measured now against the last ones: their ratios, or whether they meet their aims."""
     measured = list(now)
     topics = {topic.name for topic in measured}
-    before = _ratios(topic for topic in last if topic.name in topics)
-    after = _ratios(measured)
+    before = _compared(topic for topic in last if topic.name in topics)
+    after = _compared(measured)
     both = [(key[0], before[key], row) for key, row in after.items() if key in before]
     return Comparison(
         regressions=[Regression(*each) for each in both if _is_worse(each[1], each[2])],
@@ -106,7 +106,7 @@ def compare(last: Iterable[Topic], now: Iterable[Topic]) -> Comparison:
 
 
 def the_better(first: Topic, again: Topic) -> Topic:
-    """Return the topic with, of each row that was measured twice, the one of the better ratio."""
+    """Return the topic with, of each row that was measured twice, the better one."""
     others = {row.key: row for row in again.rows}
     return replace(first, rows=tuple(_better(row, others.get(row.key)) for row in first.rows))
 
@@ -161,30 +161,26 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[s
         yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def _ratios(topics: Iterable[Topic]) -> Mapping[tuple[str, str, str], Row]:
-    return {
-        (topic.name, *row.key): row
-        for topic in topics
-        for row in topic.rows
-        if row.ratio is not None and (row.aim or not _swings(row))
-    }
+def _compared(topics: Iterable[Topic]) -> Mapping[tuple[str, str, str], Row]:
+    return {(topic.name, *row.key): row for topic in topics for row in topic.rows if row.aim or _tells(row)}
 
 
-def _swings(row: Row) -> bool:
-    return row.peer is not None and row.peer.swings
+def _tells(row: Row) -> bool:
+    """Say whether a row's ratio is the same from one run to the next, if nothing else is."""
+    return row.ratio is not None and not (row.peer and row.peer.swings)
 
 
 def _is_worse(before: Row, now: Row) -> bool:
-    if _swings(now):
+    if not _tells(now):
         return bool(before.met) and not now.met
     then, ratio = before.ratio or 0.0, now.ratio or 0.0
     return ratio <= then * (1 - A_THIRD) if now.better == "higher" else ratio >= then * (1 + A_THIRD)
 
 
 def _better(row: Row, other: Row | None) -> Row:
-    if other is None or row.ratio is None or other.ratio is None:
+    if other is None:
         return row
-    rises = other.value > row.value if _swings(row) else other.ratio > row.ratio
+    rises = (other.ratio or 0) > (row.ratio or 0) if _tells(row) else other.value > row.value
     return other if rises == (row.better == "higher") else row
 
 

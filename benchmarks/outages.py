@@ -59,7 +59,7 @@ def _rows(name: str, took: Sequence[float], aim: Aim, restarts: Sequence[float] 
             name=f"{name}, {what} of {len(took)}",
             value=value,
             unit="ms",
-            peer=Peer(name="the restart alone", value=beside) if beside is not None else None,
+            peer=Peer(name="the restart alone", value=beside, swings=True) if beside is not None else None,
             ratio=value / beside if beside is not None else None,
             aim=aim if share == 1.0 else None,
         )

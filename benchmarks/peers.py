@@ -114,7 +114,7 @@ def _procrastinate(url: str) -> App:
 
 
 async def _pgqueuer(url: str) -> Queries:
-    connect = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+    connect = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType] - the library leaves it open
     return Queries.from_asyncpg_connection(await connect(url))
 
 

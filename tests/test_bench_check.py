@@ -72,6 +72,17 @@ def test_beside_a_disk_that_swings_an_aim_that_is_not_met_any_more_is_a_regressi
     assert the_better(topic(missed), topic(met)).rows == (met,)
 
 
+def test_without_a_ratio_an_aim_that_is_not_met_any_more_is_a_regression() -> None:
+    met = replace(PLAIN, aim=Aim(of="value", bound=5, at_most=True))
+    missed = replace(met, value=6)
+    (said,) = compare([topic(met)], [topic(missed)]).regressions
+    assert str(said) == "claims: a number: 6 ms, the last one was 3 ms, and that met its aim"
+    assert not compare([topic(met)], [topic(replace(met, value=5))]).regressions
+    assert not compare([topic(missed)], [topic(replace(met, value=60))]).regressions
+    assert the_better(topic(missed), topic(met)).rows == (met,)
+    assert the_better(topic(met), topic(missed)).rows == (met,)
+
+
 def test_rows_that_only_one_table_has_are_said_and_fail_nothing() -> None:
     found = compare([topic(RATE, WAIT, PLAIN)], [topic(RATE, replace(WAIT, name="a glance"))])
     assert not found.regressions
@@ -106,6 +117,7 @@ def test_of_what_was_measured_twice_the_better_ratio_counts() -> None:
     first, again = topic(worse(RATE, 40), worse(WAIT, 10), PLAIN), topic(RATE, worse(WAIT, 50))
     assert the_better(first, again).rows == (RATE, worse(WAIT, 10), PLAIN)
     assert the_better(again, first).rows == (RATE, worse(WAIT, 10))
+    assert the_better(topic(PLAIN), topic(replace(PLAIN, value=4))).rows == (PLAIN,)
 
 
 def test_what_is_kept_takes_the_place_of_its_own_topics_and_kind_only() -> None:
