@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from gates.dependencies import audit, console_audit, licences
-from gates.findings import bandit, dead, secrets
+from gates.findings import bandit, dead, secrets, suppressions
 from gates.generated import OPENAPI, PAGES, in_step
 from gates.verdict import GateFailed, Look, Result, Tree, Verdict, command, in_turn, npm, shortened
 
@@ -65,6 +65,7 @@ GATES = (
     ),
     Gate("dead", "vulture: src uses all of its code", dead),
     Gate("bandit", "what is dangerous in src has its reason", bandit),
+    Gate("suppressions", "whoever silences a check says why", suppressions),
     Gate("secrets", "no file holds a secret", secrets),
     Gate("licences", "what we build on may be used", licences),
     Gate("audit", "pip-audit: no known weakness in what users install", audit),

@@ -98,7 +98,7 @@ DEFECTS: Mapping[str, tuple[Callable[[House], object], str]] = {
     "format": (lambda house: house.replace(WORDS, "GREETING =", "GREETING  ="), "would be reformatted"),
     "lint": (lambda house: house.append(DOOR, "print(GREETING)\n"), "T201"),
     "layers": (
-        lambda house: house.replace(WORDS, "\n\nG", "\n\nimport interlock.door as _  # noqa: F401\n\nG"),
+        lambda house: house.replace(WORDS, "\n\nG", "\n\nimport interlock.door as _  # noqa: F401 - planted\n\nG"),
         "BROKEN",
     ),
     "openapi": (lambda house: house.append("docs/openapi.json", "\n"), "docs/openapi.json"),
@@ -106,7 +106,11 @@ DEFECTS: Mapping[str, tuple[Callable[[House], object], str]] = {
     "site": (lambda house: house.append("docs/index.md", "\n[more](none.md)\n"), "none.md"),
     "console": (lambda house: house.append("ui/src/one.ts", 'export const two: number = "2";\n'), "TS2322"),
     "dead": (lambda house: house.append(WORDS, NEVER), "words.py:6: unused function 'never'"),
-    "bandit": (lambda house: house.append(DOOR, 'eval("GREETING")  # noqa: S307\n'), "B307"),
+    "bandit": (lambda house: house.append(DOOR, 'eval("GREETING")  # noqa: S307 so be it\n'), "B307"),
+    "suppressions": (
+        lambda house: house.append("tests/test_one.py", "\n\nTWO = lambda: 2  # noqa: E731\n"),
+        "tests/test_one.py:8: # noqa: E731",
+    ),
     "secrets": (plant_a_secret, "docs/index.md:5: github-pat"),
     "licences": (plant_a_licence, "uplot (console): AGPL-3.0-only"),
     "audit": (lambda house: house.knowing.weak.update({"certifi": "GHSA-1"}), "GHSA-1, mended in 999.0"),

@@ -1,4 +1,4 @@
-"""What other tools find in the code: what nothing uses, what is dangerous, what is secret."""
+"""What is found in the code: what nothing uses, what is dangerous, what is silenced without a word, what is secret."""
 
 from __future__ import annotations
 
@@ -91,6 +91,25 @@ def _has_reason(path: Path, rule: str, numbers: Iterable[int]) -> bool:
 @cache
 def _lines(path: Path) -> Sequence[str]:
     return path.read_text(encoding="utf-8").splitlines()
+
+
+# --- what is suppressed -----------------------------------------------------------------------------------------------
+
+_SUPPRESSED = re.compile(
+    r"# (?:noqa(?:: ?[A-Z0-9, ]+)?|(?:pyright|type): ?ignore(?:\[[\w, -]*\])?|nosec(?: [B0-9, ]+)?)\s*$"
+)
+
+
+def suppressions(tree: Tree) -> Verdict:
+    """Pass if whoever silences a check says why, on the same line."""
+    files = [path for path in tree.files() if path.suffix == ".py"]
+    lines = [
+        f"{path}:{number}: {match[0].strip()}"
+        for path in files
+        for number, line in enumerate(_lines(tree.root / path), 1)
+        if (match := _SUPPRESSED.search(line))
+    ]
+    return found(lines, of=f"{len(files):,} files")
 
 
 # --- what is secret ---------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ OPENAPI = (Made("tests.http.document", "docs/openapi.json"),)
 PAGES = (
     Made("tests.http.rights", "docs/SECURITY.md"),
     Made("tests.test_requirements", "docs/requirements.md"),
+    Made("tests.test_seed_map", "docs/seed-map.md"),
     Made("tests.docs.reference", "docs/reference/cli.md"),
     Made("benchmarks.last", "benchmarks/README.md"),
 )

@@ -158,7 +158,7 @@ class Town:
         """Dispatch, and return the gist."""
         state = self.dispatch(**more)
         counts = tuple(state[f"{name}Count"] for name in ("processed", "dispatched", "skipped", "failed"))
-        return (state["status"], *counts, state["failureReasonCodes"])  # pyright: ignore[reportReturnType]
+        return (state["status"], *counts, state["failureReasonCodes"])  # pyright: ignore[reportReturnType] - JSON of our own
 
     def told(self) -> list[Mapping[str, Any]]:
         """Return the telemetry."""

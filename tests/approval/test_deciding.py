@@ -30,9 +30,9 @@ from tests.conftest import ALICE, BOB, ROBOT, WORKER
 
 Deed = Callable[[Interlock, str], object]
 
-EDIT: Deed = lambda house, draft: house.approval.edit(BOB, draft, Change(prompt="other"))  # noqa: E731
-REJECT: Deed = lambda house, draft: house.approval.reject(BOB, draft)  # noqa: E731
-APPROVE: Deed = lambda house, draft: house.approval.approve(BOB, draft)  # noqa: E731
+EDIT: Deed = lambda house, draft: house.approval.edit(BOB, draft, Change(prompt="other"))  # noqa: E731 - a table of deeds, with a type
+REJECT: Deed = lambda house, draft: house.approval.reject(BOB, draft)  # noqa: E731 - the same
+APPROVE: Deed = lambda house, draft: house.approval.approve(BOB, draft)  # noqa: E731 - the same
 DEEDS = {"edit": EDIT, "reject": REJECT, "approve": APPROVE}
 
 

@@ -186,7 +186,7 @@ def seed_database(path: Path, *rows: Mapping[str, str], older: bool = False) -> 
             marks = ", ".join("?" * (len(markdown.COLUMNS) + 2))
             when = f"2026-01-01 09:{place:02d}"
             connection.execute(
-                f"INSERT INTO queue_items ({', '.join(markdown.COLUMNS)}, created_at, updated_at) VALUES ({marks})",  # noqa: S608
+                f"INSERT INTO queue_items ({', '.join(markdown.COLUMNS)}, created_at, updated_at) VALUES ({marks})",  # noqa: S608 - columns and marks of our own
                 (*(each[name] for name in markdown.COLUMNS), when, when),
             )
             connection.execute(

@@ -100,10 +100,10 @@ def hostile(prefix: str, real: str) -> list[str]:
         "*",
         f"{prefix}_8{ulid[1:]}",  # more than 128 bits
         f"{prefix}_{'I' * 26}",  # a letter that the alphabet leaves out
-        f"{prefix}_0{'О' * 25}",  # a Cyrillic look-alike  # noqa: RUF001
-        real.replace("0", "０"),  # a full-width digit  # noqa: RUF001
+        f"{prefix}_0{'О' * 25}",  # noqa: RUF001 - a Cyrillic look-alike
+        real.replace("0", "０"),  # noqa: RUF001 - a full-width digit
         "\u202e" + real,
-        "ａ" + real[1:],  # a full-width letter  # noqa: RUF001
+        "ａ" + real[1:],  # noqa: RUF001 - a full-width letter
         f"{prefix}_{ulid}\udcff",
         "\x1b[2J",
         prefix * 10_000,

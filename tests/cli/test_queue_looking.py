@@ -76,7 +76,7 @@ def test_status_says_that_the_queue_is_paused_beside_the_answer(ask: Door) -> No
         (["--text", "%"], []),
         (["--status", "DONE", "--priority", "P0", "--owner", "w1"], ["ORCH-005"]),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType] - pytest gives any value
 )
 def test_a_list_is_in_the_order_of_the_queue_whatever_is_asked_for(
     queue: QueueDoor, words: list[str], found: list[str]
@@ -98,7 +98,7 @@ def test_a_list_is_in_the_order_of_the_queue_whatever_is_asked_for(
         (["--limit", "0"], "--limit"),
         (["--limit", "10001"], "--limit"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType] - the same
 )
 def test_a_filter_that_means_nothing_is_refused(queue: QueueDoor, words: list[str], told: str) -> None:
     queue.store.fill(*ROWS)

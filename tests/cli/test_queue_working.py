@@ -37,7 +37,7 @@ def test_what_is_added_gets_the_next_number_and_is_told(queue: QueueDoor) -> Non
         (["--max-attempts", "0"], 2, "--max-attempts"),
         (["--nope"], 2, "--nope"),
     ],
-    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType] - pytest gives any value
 )
 def test_what_can_not_be_added_is_refused(queue: QueueDoor, words: list[str], code: int, told: str) -> None:
     before = files(queue.ask.root)
@@ -58,7 +58,7 @@ def test_what_can_not_be_added_is_refused(queue: QueueDoor, words: list[str], co
         (["--concurrency-key", "a|b"], "concurrency key"),
         (["--idempotency-key", ""], "idempotency key"),
     ],
-    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType] - the same
 )
 def test_what_a_database_can_not_add_is_refused(ask: Door, words: list[str], told: str) -> None:
     ask("queue", *ADD, *words).refuses(2, told)

@@ -68,14 +68,14 @@ def stand(here: Stand) -> None:
         here.checked.now = True
 
     setattr(Reign, "hold", hold)  # noqa: B010 - classes of ours, as they are in this process alone
-    setattr(StoredLeaders, "check", checked)  # noqa: B010
+    setattr(StoredLeaders, "check", checked)  # noqa: B010 - the same
     for name in ("write", "light"):
         setattr(PostgresDatabase, name, around(here, getattr(PostgresDatabase, name)))
 
 
 def around(here: Stand, original: Callable[..., AbstractContextManager[Transaction]]) -> Callable[..., Any]:
     @contextmanager
-    def write(database: PostgresDatabase, *actor: Actor, **more: Any) -> Generator[Transaction]:  # noqa: ANN401
+    def write(database: PostgresDatabase, *actor: Actor, **more: Any) -> Generator[Transaction]:  # noqa: ANN401 - it is handed through
         here.checked.now = False
         with original(database, *actor, **more) as transaction:
             yield transaction

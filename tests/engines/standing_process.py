@@ -73,7 +73,7 @@ def let_requests_stand(standing: Standing, database: type[SqliteDatabase | Postg
     original: Callable[..., AbstractContextManager[Transaction]] = database.write
 
     @contextmanager
-    def write(self: Any, actor: Actor, *, calming: bool | None = False) -> Generator[Transaction]:  # noqa: ANN401
+    def write(self: Any, actor: Actor, *, calming: bool | None = False) -> Generator[Transaction]:  # noqa: ANN401 - either database
         with original(self, actor, calming=calming) as transaction:
             yield transaction
             standing.request(actor, "made")

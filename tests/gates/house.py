@@ -44,6 +44,7 @@ GENERATED = {
     "docs/openapi.json": json.dumps(_OPENAPI, indent=2) + "\n",
     "docs/SECURITY.md": "# Security\n",
     "docs/requirements.md": "# Requirements\n",
+    "docs/seed-map.md": "# Seeds\n",
     "docs/reference/cli.md": "# Commands\n",
     "benchmarks/README.md": "# Benchmarks\n",
 }
@@ -52,6 +53,7 @@ _MODULES = {
     "docs/openapi.json": "tests/http/document.py",
     "docs/SECURITY.md": "tests/http/rights.py",
     "docs/requirements.md": "tests/test_requirements.py",
+    "docs/seed-map.md": "tests/test_seed_map.py",
     "docs/reference/cli.md": "tests/docs/reference/__main__.py",
     "benchmarks/README.md": "benchmarks/last.py",
 }

@@ -59,7 +59,7 @@ class Served:
 
     def peers(self) -> list[Any]:
         """List who is connected."""
-        connections: set[Any] = self.server.server_state.connections  # type: ignore[assignment]
+        connections: set[Any] = self.server.server_state.connections  # type: ignore[assignment] - uvicorn says protocols of any kind
         return [each.client for each in connections]
 
     def connect(self, seconds: float = 10) -> socket.socket:

@@ -49,7 +49,7 @@ def title(way: Way) -> str:
 def test_every_documented_path_is_behind_the_gate_but_for_two(shared: Served) -> None:
     documented = {
         (method.upper(), path)
-        for path, methods in openapi(shared.server.config.app)["paths"].items()  # type: ignore[union-attr]
+        for path, methods in openapi(shared.server.config.app)["paths"].items()  # type: ignore[union-attr] - it is our application
         for method in methods
     }
     assert documented == {(way.method, way.template) for way in WAYS} | {("GET", "/"), ("GET", "/health")}
@@ -189,7 +189,7 @@ def test_every_answer_names_its_correlation_id_and_a_wrong_one_is_not_taken_over
     assert client.get("/status", headers={"X-Correlation-ID": "mine-1"}).headers["x-correlation-id"] == "mine-1"
     assert client.get("/status", headers={"X-Request-ID": "mine-2"}).headers["x-correlation-id"] == "mine-2"
     for wrong in ("a b", "x" * 129, "<script>", "ä".encode().decode("latin-1"), ""):
-        given = client.get("/status", headers={"X-Correlation-ID": wrong.encode("latin-1")})  # type: ignore[dict-item]
+        given = client.get("/status", headers={"X-Correlation-ID": wrong.encode("latin-1")})  # type: ignore[dict-item] - httpx takes bytes, too
         assert given.headers["x-correlation-id"].startswith("req-")
     for path in ("/", "/health"):
         assert nobody.get(path).headers["x-correlation-id"]

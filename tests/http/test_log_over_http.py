@@ -36,7 +36,7 @@ class Claimed(Event):
 
 
 def entries(served: Served, **asked: object) -> dict[str, Any]:
-    answer = served.client("actions").get("/ops/evidence/entries", params=asked)  # pyright: ignore[reportArgumentType]
+    answer = served.client("actions").get("/ops/evidence/entries", params=asked)  # pyright: ignore[reportArgumentType] - httpx takes any of them
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found

@@ -41,7 +41,7 @@ def test_an_approval_and_an_edit_at_once_never_approve_what_nobody_saw(any_serve
         shown = admin.get(f"/ops/drafts/{draft_id}").json()["digest"]
         approval, edit = at_once(
             lambda: admin.post(f"/ops/drafts/{draft_id}/approve", json={"digest": shown}),  # noqa: B023 - done in here
-            lambda: admin.put(f"/ops/drafts/{draft_id}", json={"prompt": "as it became"}),  # noqa: B023
+            lambda: admin.put(f"/ops/drafts/{draft_id}", json={"prompt": "as it became"}),  # noqa: B023 - called within its turn of the loop
         )
         assert {approval.status_code, edit.status_code} == {200, 409}
         draft = admin.get(f"/ops/drafts/{draft_id}").json()
@@ -62,7 +62,7 @@ def test_two_edits_of_what_both_saw_leave_one(any_served: Served) -> None:
                 lambda word=word: admin.put(
                     f"/ops/drafts/{draft_id}",  # noqa: B023 - done in here
                     json={"prompt": word},
-                    headers={"If-Match": tag},  # noqa: B023
+                    headers={"If-Match": tag},  # noqa: B023 - the same
                 )
                 for word in ("one", "two")
             ]
@@ -101,7 +101,7 @@ def test_a_cancel_and_the_end_of_a_run_at_once_leave_what_was_first(any_served: 
         assert held["run_id"] == run_id  # without a command it is somebody outside who carries it out
         cancel, done = at_once(
             lambda: admin.post(f"/ops/runs/{run_id}/cancel"),  # noqa: B023 - done in here
-            lambda: admin.post(f"/ops/queue/items/{held['id']}/complete", json={"fence": held["fence"]}),  # noqa: B023
+            lambda: admin.post(f"/ops/queue/items/{held['id']}/complete", json={"fence": held["fence"]}),  # noqa: B023 - the same
         )
         status = admin.get(f"/ops/runs/{run_id}").json()["status"]
         if cancel.status_code == 200:

@@ -110,7 +110,7 @@ def test_a_verb_is_shown_to_whom_it_belongs_and_to_others_who_can(
     level: Any,  # noqa: ANN401 - a literal
     human: bool,  # noqa: FBT001 - a parameter of the table
     verb: Next,
-    may: bool,  # noqa: FBT001
+    may: bool,  # noqa: FBT001 - pytest names it
 ) -> None:
     shown = show_entry(entry(Kind.FAILED, next=verb), Looker(level, human))
     assert shown["next"] == ({"verb": "Retry", "command": "interlock run retry r_1", "console": True} if may else None)

@@ -69,7 +69,7 @@ json_values = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(), max_size=5), json_values, max_size=3), st.booleans())
-def test_whatever_is_written_is_json_on_whole_lines(document: dict[str, object], pretty: bool) -> None:  # noqa: FBT001
+def test_whatever_is_written_is_json_on_whole_lines(document: dict[str, object], pretty: bool) -> None:  # noqa: FBT001 - hypothesis names it
     data = files.bytes_of(document, pretty=pretty)
     assert files.parsed(data) is not None
     assert data.endswith(b"\n")

@@ -60,7 +60,7 @@ def test_what_was_left_is_completed_once(tmp_path: Path) -> None:
     assert not (tmp_path / NAME).exists()
 
 
-@pytest.mark.parametrize("path", ["../outside.json", "/tmp/outside.json", "other.json", "", "state.json/../x", "."])  # noqa: S108
+@pytest.mark.parametrize("path", ["../outside.json", "/tmp/outside.json", "other.json", "", "state.json/../x", "."])  # noqa: S108 - refused, never written
 def test_a_journal_can_not_write_what_is_no_file_of_ours(tmp_path: Path, path: str) -> None:
     folder = tmp_path / "manager"
     folder.mkdir()

@@ -15,7 +15,7 @@ from tests.loops.loop import NOW, Loop
 
 
 def project(loop: Loop, **files: Path) -> Document:
-    return projection.from_files(loop.places, now=NOW, **{name: str(path) for name, path in files.items()})  # pyright: ignore[reportArgumentType]
+    return projection.from_files(loop.places, now=NOW, **{name: str(path) for name, path in files.items()})  # pyright: ignore[reportArgumentType] - by name, as the caller gives them
 
 
 def written(path: Path, *documents: Document) -> Path:

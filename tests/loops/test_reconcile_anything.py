@@ -140,7 +140,7 @@ def replace_somewhere(document: dict[str, Any], value: object, dice: Random) -> 
     """Put a value in the place of one that is there, however deep, or beside the rest."""
     key = dice.choice([*document, "new"])
     inner = document.get(key)
-    if isinstance(inner, list) and inner and isinstance(inner[-1], dict):  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(inner, list) and inner and isinstance(inner[-1], dict):  # pyright: ignore[reportUnknownArgumentType] - any JSON
         inner = cast("dict[str, Any]", inner[-1])
     if isinstance(inner, dict) and inner and dice.random() < 0.7:
         replace_somewhere(cast("dict[str, Any]", inner), value, dice)

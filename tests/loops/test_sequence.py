@@ -156,7 +156,7 @@ def test_a_log_that_only_grows_never_drifts_however_it_is_read(rounds: list[tupl
 
 @settings(deadline=None)
 @given(st.integers(1, 20), lengths, st.booleans())
-def test_a_log_that_got_shorter_is_always_seen(length: int, left: int, idle_between: bool) -> None:  # noqa: FBT001
+def test_a_log_that_got_shorter_is_always_seen(length: int, left: int, idle_between: bool) -> None:  # noqa: FBT001 - hypothesis names it
     left = min(left, length - 1)
     found = sequence.evaluate(length, read(0, length, 0), Baseline())
     if idle_between:
@@ -175,9 +175,9 @@ def test_drift_is_what_has_violations(  # noqa: PLR0917 - hypothesis gives them 
     read: list[int | None],
     snapshot: int | None,
     mark: int | None,
-    drifting: bool,  # noqa: FBT001
+    drifting: bool,  # noqa: FBT001 - hypothesis names it
     after: int,
-    complete: bool,  # noqa: FBT001
+    complete: bool,  # noqa: FBT001 - hypothesis names it
 ) -> None:
     found = sequence.evaluate(value, batch(*read, complete=complete), Baseline(snapshot, mark, drifting), after=after)
     finding = found.finding()

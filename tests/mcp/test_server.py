@@ -19,7 +19,7 @@ from interlock.mcp.ports import Caller, Change, Changes
 from interlock.mcp.server import Profile, refusing
 from mcp import MCPError
 
-ALICE = Identity(principal=Principal(PrincipalKind.HUMAN, "alice"), role=Role.ADMIN, token_id="env:X")  # noqa: S106
+ALICE = Identity(principal=Principal(PrincipalKind.HUMAN, "alice"), role=Role.ADMIN, token_id="env:X")  # noqa: S106 - no secret: where one would come from
 LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 
 

@@ -170,7 +170,7 @@ class Peer:
         """Call a tool; returns its structured answer."""
         found = self.ask(lambda client: client.call_tool(name, dict(arguments)))
         assert not found.is_error, found
-        return dict(found.structured_content)  # pyright: ignore[reportAny]
+        return dict(found.structured_content)  # pyright: ignore[reportAny] - JSON of any shape
 
     def prompt(self, name: str, **arguments: str) -> str:
         found = self.ask(lambda client: client.get_prompt(name, arguments))

@@ -70,7 +70,7 @@ class Place:
         }
         self.write(HEALED, json.dumps(report).encode())
 
-    def context(self, role: str, action: str, given: Mapping[str, Any] | None = None, **parts: Any) -> Context:  # noqa: ANN401
+    def context(self, role: str, action: str, given: Mapping[str, Any] | None = None, **parts: Any) -> Context:  # noqa: ANN401 - handed through
         own = {name: parts.pop(name) for name in list(parts) if name in {"artefacts", "lines"}}
         states = parts.pop("states", ())
         given_or_usual: dict[str, Any] = {"report_rows": lambda: [row()], **parts}
@@ -85,7 +85,7 @@ class Place:
             **given_or_usual,
         )
 
-    def do(self, *words: Any, **parts: Any) -> Dispatched:  # noqa: ANN401
+    def do(self, *words: Any, **parts: Any) -> Dispatched:  # noqa: ANN401 - handed through
         return agents.dispatch(self.context(*words, **parts))
 
 
@@ -226,7 +226,8 @@ def test_the_operator_deploys_through_a_declared_deployment(place: Place) -> Non
     assert asked == [("site", "staging", "1.2", PIPELINE_ID)]
     assert done.output is not None
     assert done.output.output["deployment_id"] == "deploy_1"
-    assert done.event.tool_receipts[0]["requirement"]["name"] == "deployment.create"  # type: ignore[index,call-overload]
+    required: Any = done.event.tool_receipts[0]["requirement"]
+    assert required["name"] == "deployment.create"
 
 
 def failing(**_: str) -> str:
@@ -240,7 +241,7 @@ def test_a_deployment_that_does_not_work_fails_the_action(place: Place, deploy: 
     assert done.event.tool_receipts[0]["status"] == "failed"
 
 
-def audit(place: Place, given: Mapping[str, Any] | None = None, **parts: Any) -> Dispatched:  # noqa: ANN401
+def audit(place: Place, given: Mapping[str, Any] | None = None, **parts: Any) -> Dispatched:  # noqa: ANN401 - handed through
     return place.do("verifier", "audit_deployment", {"telemetry": TELEMETRY, **(given or {})}, **parts)
 
 

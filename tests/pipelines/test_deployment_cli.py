@@ -81,7 +81,7 @@ class Terminal:
 def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     (tmp_path / ".interlock").mkdir()
     house = at(tmp_path)
-    house.database.create(ORIGIN)  # type: ignore[attr-defined]
+    house.database.create(ORIGIN)
     make_keys(house.layout, ORIGIN, "alice")
     world = furnish(house, tmp_path)
     world.define(PLAIN, "plain")

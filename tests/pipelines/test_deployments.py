@@ -226,7 +226,7 @@ def place(tmp_path: Path) -> Iterator[World]:
     """A workspace over SQLite, which most of these tests do with."""
     (tmp_path / ".interlock").mkdir()
     house = at(tmp_path)
-    house.database.create(ORIGIN)  # type: ignore[attr-defined]
+    house.database.create(ORIGIN)
     make_keys(house.layout, ORIGIN, "alice")
     yield furnish(house, tmp_path)
     house.close()

@@ -40,7 +40,7 @@ class Bench:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return Errand(job="docs", marker=MARKER, environment=environment_of(self.root, path, given or {}), **parts)
 
-    def run(self, *scripts: str, stopped: threading.Event | None = None, **parts: Any) -> LinesEnded:  # noqa: ANN401
+    def run(self, *scripts: str, stopped: threading.Event | None = None, **parts: Any) -> LinesEnded:  # noqa: ANN401 - handed through
         lines = [Line(argv=("sh", "-c", script)) for script in scripts]
         return run_lines(self.shop, lines, self.errand(**parts), write=self.write, stopped=stopped)
 
@@ -160,7 +160,7 @@ def test_time_output_and_file_size_are_limited(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("namespaces", ["require", "never"])
-def test_a_stop_leaves_nothing_behind_also_of_what_forked_twice(bench: Bench, namespaces: Any) -> None:  # noqa: ANN401
+def test_a_stop_leaves_nothing_behind_also_of_what_forked_twice(bench: Bench, namespaces: Any) -> None:  # noqa: ANN401 - either of two words
     bench.shop = replace(bench.shop, namespaces=namespaces)
     stopped = threading.Event()
     found: list[LinesEnded] = []

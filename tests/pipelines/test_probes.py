@@ -26,15 +26,23 @@ from interlock.pipelines.models import Health, Line
 from interlock.pipelines.probes import Finding, Probe, Prober, Threshold, checked_url, health_of
 
 
+class Server(ThreadingHTTPServer):
+    """Remembers which paths were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Site)
+        self.seen: list[str] = []
+
+
 class Site(BaseHTTPRequestHandler):
     """Answers by the path that is asked for."""
 
-    seen: list[str]
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride] - it is never another
 
     def do_GET(self) -> None:
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.server.seen.append(self.path)
         status = {"/broken": 500, "/moved": 302}.get(self.path, 200)
-        if self.path == "/second-try" and self.server.seen.count(self.path) < 2:  # type: ignore[attr-defined]
+        if self.path == "/second-try" and self.server.seen.count(self.path) < 2:
             status = 503
         self.send_response(status)
         if status == 302:
@@ -62,11 +70,10 @@ class Site(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[tuple[str, list[str]]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    server.seen = []  # type: ignore[attr-defined]
+    server = Server()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", server.seen  # type: ignore[attr-defined]
+    yield f"http://127.0.0.1:{server.server_address[1]}", server.seen
     server.shutdown()
     thread.join()
     server.server_close()
@@ -76,8 +83,7 @@ def site() -> Iterator[tuple[str, list[str]]]:
 def sealed_site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The same over TLS, with a certificate that only its own file vouches for."""
     certificate, key = made_certificate(tmp_path)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    server.seen = []  # type: ignore[attr-defined]
+    server = Server()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

@@ -78,7 +78,7 @@ def test_another_job_is_another_leaf(changed: dict[str, Any]) -> None:
 
 
 def test_a_fraction_among_the_parameters_is_told_as_text() -> None:
-    shown = receipts.show_job(replace(job(1), parameters={"share": 0.5}))  # type: ignore[dict-item]
+    shown = receipts.show_job(replace(job(1), parameters={"share": 0.5}))
     assert shown["parameters"] == {"share": "0.5"}
 
 

@@ -61,13 +61,13 @@ class Workspace:
     def accept(self) -> None:
         self.house.pipelines.accept(ALICE, "work")
 
-    def runner(self, probe: Callable[[str], None] = lambda _: None, **parts: Any) -> Runner:  # noqa: ANN401
+    def runner(self, probe: Callable[[str], None] = lambda _: None, **parts: Any) -> Runner:  # noqa: ANN401 - handed through
         return replace(self.house.delivery.runner(self.said.append), probe=probe, **parts)
 
     def create(self) -> Pipeline:
         return self.house.pipelines.create(ALICE, "work")
 
-    def run(self, **parts: Any) -> Pipeline:  # noqa: ANN401
+    def run(self, **parts: Any) -> Pipeline:  # noqa: ANN401 - handed through
         return self.runner(**parts).run(self.create().id)
 
     def log(self, pipeline: Pipeline) -> list[str]:

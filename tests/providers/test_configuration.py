@@ -383,7 +383,7 @@ def test_another_literal_key_is_an_event_although_the_version_stays(rooms: Inter
 
 def without(rooms: Interlock, missing: ProviderType | None = None, **more: Any) -> Configuration:  # noqa: ANN401 - any field
     """Return the same configuration with something else about it."""
-    installed: Callable[[ProviderType], bool] = lambda kind: kind is not missing  # noqa: E731
+    installed: Callable[[ProviderType], bool] = lambda kind: kind is not missing  # noqa: E731 - it has a type this way
     return replace(rooms.providers.configuration, **{"installed": installed, **more})
 
 

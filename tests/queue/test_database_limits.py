@@ -234,7 +234,7 @@ class Crowd:
         self.deeds = 0
 
     def lives(self, number: int) -> None:
-        dice = random.Random(self.random.random() + number)  # noqa: S311
+        dice = random.Random(self.random.random() + number)  # noqa: S311 - it can be repeated
         while not self.ended.is_set():
             self.deeds += 1
             try:
@@ -281,7 +281,7 @@ class Crowd:
         desk.do(lambda queue: verb(queue, item.id))
 
     def bulks(self, number: int) -> None:
-        dice = random.Random(number)  # noqa: S311
+        dice = random.Random(number)  # noqa: S311 - the same
         verbs: Sequence[bulk.Verb[Item]] = (
             lambda queue, seen: queue.cancel(seen.id, seen=seen),
             lambda queue, seen: queue.replan(seen.id, "x", seen=seen),

@@ -144,7 +144,7 @@ def test_a_filter_names_what_is_meant(desk: Desk) -> None:
     held = desk.held("ada")
 
     def found(**wanted: object) -> list[str]:
-        return ids(desk.look(lambda queue: queue.list(Filter(**wanted))))  # pyright: ignore[reportArgumentType]
+        return ids(desk.look(lambda queue: queue.list(Filter(**wanted))))  # pyright: ignore[reportArgumentType] - by name, as the table has them
 
     assert found() == [two.id, three.id, one.id]
     assert found(text="Roof") == [two.id, one.id]

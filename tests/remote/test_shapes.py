@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.access.api import _shown_panic as show_panic  # pyright: ignore[reportPrivateUsage] - the writer
-from interlock.access.api import _shown_token as show_token  # pyright: ignore[reportPrivateUsage]
+from interlock.access.api import _shown_token as show_token  # pyright: ignore[reportPrivateUsage] - what it shows is asked for
 from interlock.access.models import Panic, Principal, Token
 from interlock.access.service import Access
 from interlock.approval.models import Approved, Draft, DraftStatus, Limits, Work
 from interlock.approval.service import Approval
 from interlock.approval.shown import show_approved, show_draft
-from interlock.evidence.answers import show_signed as show_head  # pyright: ignore[reportPrivateUsage]
+from interlock.evidence.answers import show_signed as show_head  # pyright: ignore[reportPrivateUsage] - the same
 from interlock.evidence.content import Text
 from interlock.evidence.ledger import read_leaf
 from interlock.evidence.models import SignedHead

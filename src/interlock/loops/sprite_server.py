@@ -116,7 +116,7 @@ class Server(socketserver.ThreadingMixIn, HTTPServer):
     def server_bind(self) -> None:
         """Bind, without asking the name service who we are."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # pyright: ignore[reportAttributeAccessIssue]
+        self.server_name, self.server_port = self.server_address[:2]  # pyright: ignore[reportAttributeAccessIssue] - as above
 
     @property
     def url(self) -> str:

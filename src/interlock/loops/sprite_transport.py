@@ -124,7 +124,7 @@ class _Reading:
             raise _Invalid("the service's events are not {ok, events, cursor}")
         found = objects(document, "events")
         restarted = before.restarted or document.get("restarted") is True
-        if len(found) != len(events) or offset > count or (offset < before.offset and not restarted):  # pyright: ignore[reportUnknownArgumentType]
+        if len(found) != len(events) or offset > count or (offset < before.offset and not restarted):  # pyright: ignore[reportUnknownArgumentType] - a list of anything
             raise _Invalid("the service's events do not fit its cursor")
         invalid = whole(document, "invalidEvents") or 0
         self._read = _Read(

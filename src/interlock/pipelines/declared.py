@@ -118,7 +118,7 @@ class Declared:
     def assets_missing(self) -> tuple[str, ...]:
         """Return what the instrumentation checklist asks for and is not there, empty, or no JSON where it has to be."""
         # The list is one with what self-heal looks for, whose probes are only loaded where a pipeline starts.
-        from interlock.pipelines.checks import READMES, SCHEMAS  # noqa: PLC0415
+        from interlock.pipelines.checks import READMES, SCHEMAS  # noqa: PLC0415 - see above
 
         return tuple(each for each in (*READMES, *SCHEMAS) if not self._is_whole(each))
 

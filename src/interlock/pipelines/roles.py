@@ -152,10 +152,10 @@ def uncommitted(root: Path) -> str | None:
     None if it is, or where there is no repository.
     """
     # Git and processes come late: reading roles needs neither.
-    from tempfile import TemporaryDirectory  # noqa: PLC0415
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - see above
 
-    from interlock.runs.repositories.git import Git  # noqa: PLC0415
-    from interlock.runs.repositories.local import locate, opened, top_level  # noqa: PLC0415
+    from interlock.runs.repositories.git import Git  # noqa: PLC0415 - see above
+    from interlock.runs.repositories.local import locate, opened, top_level  # noqa: PLC0415 - see above
 
     try:
         with TemporaryDirectory() as scratch:

@@ -176,8 +176,8 @@ def regular_bytes(path: Path, most: int) -> bytes:
 def parse(data: bytes, source: str) -> Node:
     """Read a text; `source` is what complaints call it. Raises `DefinitionInvalid`."""
     # Loaded late: listing what there is needs no parser.
-    from ruamel.yaml import YAML  # noqa: PLC0415
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+    from ruamel.yaml import YAML  # noqa: PLC0415 - the parser takes a while to import
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - the parser takes a while to import
 
     if len(data) > MOST_BYTES:
         raise DefinitionInvalid(f"{source} is larger than {MOST_BYTES} bytes")
@@ -217,7 +217,7 @@ class _Reader:
     def _next(self) -> Any:  # noqa: ANN401 - the library types its events as anything
         return next(self._events)
 
-    def _node(self, event: Any, path: str, depth: int) -> Node:  # noqa: ANN401
+    def _node(self, event: Any, path: str, depth: int) -> Node:  # noqa: ANN401 - the library's events have no types
         kind = _kind(event)
         if kind == "Alias" or event.anchor is not None:
             self._refuse(event, "anchors and aliases are not possible here; write it out")
@@ -250,7 +250,7 @@ class _Reader:
             found[key] = Node(node.source, node.path, event.start_mark.line + 1, node.value)
         return found
 
-    def _key(self, event: Any) -> str:  # noqa: ANN401
+    def _key(self, event: Any) -> str:  # noqa: ANN401 - the library's events have no types
         if _kind(event) != "Scalar":
             self._refuse(event, "a key must be plain text")
         if event.anchor is not None or event.tag is not None:
@@ -262,7 +262,7 @@ class _Reader:
             self._refuse(event, f"{key[:_MOST_KEY]!a} can not be a key")
         return key
 
-    def _refuse(self, event: Any, sentence: str) -> NoReturn:  # noqa: ANN401
+    def _refuse(self, event: Any, sentence: str) -> NoReturn:  # noqa: ANN401 - the library's events have no types
         raise DefinitionInvalid(f"{self._source}:{event.start_mark.line + 1}: {sentence}")
 
 
@@ -271,7 +271,7 @@ def is_text(text: str) -> bool:
     return _NO_TEXT.search(text) is None
 
 
-def _kind(event: Any) -> str:  # noqa: ANN401
+def _kind(event: Any) -> str:  # noqa: ANN401 - the library's events have no types
     return type(event).__name__.removesuffix("Event")
 
 
@@ -280,7 +280,7 @@ def _below(path: str, key: str) -> str:
     return f"{path}.{shown}" if path else shown
 
 
-def _told(source: str, error: Any) -> str:  # noqa: ANN401
+def _told(source: str, error: Any) -> str:  # noqa: ANN401 - the library's events have no types
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
     context = getattr(error, "context", None)

@@ -45,7 +45,6 @@ _LOG = logging.getLogger("interlock.worker")
 _MOST_BEAT_SECONDS = 1.0
 _BEATS_PER_LEASE = 4
 _NODE_SECONDS = 5.0
-"""For this part of a lease an agent may be at work without another answer; then it stands still."""
 _LOOK_SECONDS = 0.05
 _OUTPUT_SECONDS = 0.5
 _OUTPUT_SHARE_SECONDS = 0.25

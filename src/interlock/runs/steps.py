@@ -50,6 +50,7 @@ RUN_PREDICATE = "urn:interlock:predicate:agent-run/v1"
 
 _WATCH_SECONDS = 0.1
 _OF_A_LEASE = 0.9
+"""For this part of a lease an agent may be at work without another answer; then it stands still."""
 _DISK_SHARE = 20
 """A look at the disk may take a twentieth of the time: the next one waits twenty times as long as the last took."""
 _START_SECONDS = 60.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -32,9 +34,6 @@ def pages() -> Mapping[str, str]:
 
 def _manual() -> str:
     """Return what `interlock --help` prints, without the list of commands, which follows with links."""
-    import io  # noqa: PLC0415 - only here
-    from contextlib import redirect_stdout  # noqa: PLC0415
-
     out = io.StringIO()
     with redirect_stdout(out):
         main(["--help"])
@@ -42,7 +41,7 @@ def _manual() -> str:
     return before + rest.partition("\n\n")[2]
 
 
-def commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - the library's own
+def commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - typer has no public type for these
     """List a command and all below it."""
     yield words, command
     for name, inner in getattr(command, "commands", {}).items():
@@ -56,7 +55,7 @@ def every_command() -> Iterator[tuple[tuple[str, ...], Any]]:
         yield from commands(("interlock", name), get_command(getattr(importlib.import_module(door.module), door.name)))
 
 
-def _command(words: tuple[str, ...], command: Any) -> list[str]:  # noqa: ANN401
+def _command(words: tuple[str, ...], command: Any) -> list[str]:  # noqa: ANN401 - see `commands`
     parts: list[str] = []
     for path, each in commands(words, command):
         name = " ".join(path)
@@ -70,7 +69,7 @@ def _command(words: tuple[str, ...], command: Any) -> list[str]:  # noqa: ANN401
     return parts
 
 
-def usage(path: tuple[str, ...], command: Any) -> str:  # noqa: ANN401
+def usage(path: tuple[str, ...], command: Any) -> str:  # noqa: ANN401 - see `commands`
     """Return the line that `--help` begins with."""
     words = [*path]
     if shown(command, "option"):
@@ -82,7 +81,7 @@ def usage(path: tuple[str, ...], command: Any) -> str:  # noqa: ANN401
     return " ".join(words)
 
 
-def shown(command: Any, kind: str) -> list[Any]:  # noqa: ANN401
+def shown(command: Any, kind: str) -> list[Any]:  # noqa: ANN401 - see `commands`
     """List the arguments or the options of a command that are ours and not hidden."""
     return [
         each
@@ -91,7 +90,7 @@ def shown(command: Any, kind: str) -> list[Any]:  # noqa: ANN401
     ]
 
 
-def _parameters(command: Any) -> str:  # noqa: ANN401
+def _parameters(command: Any) -> str:  # noqa: ANN401 - see `commands`
     rows: list[tuple[str, ...]] = []
     for each in shown(command, "argument"):
         name = str(each.human_readable_name).upper().strip("[]").removesuffix("...")
@@ -103,7 +102,7 @@ def _parameters(command: Any) -> str:  # noqa: ANN401
     return table(["argument or option", "takes", "default", "about"], rows)
 
 
-def takes(parameter: Any) -> str:  # noqa: ANN401
+def takes(parameter: Any) -> str:  # noqa: ANN401 - see `commands`
     """Return in words what an argument or an option takes."""
     if getattr(parameter, "is_flag", False):
         return "nothing"
@@ -119,7 +118,7 @@ def takes(parameter: Any) -> str:  # noqa: ANN401
     return f"{name}, {' and '.join(bounds)}" if bounds else name
 
 
-def _default(parameter: Any) -> str:  # noqa: ANN401
+def _default(parameter: Any) -> str:  # noqa: ANN401 - see `commands`
     if parameter.required:
         return "required"
     default = parameter.default

@@ -53,14 +53,14 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Arg
     yield "", parser
     for action in parser._actions:  # the library has no other way to ask
         if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]  # the same
-            found = cast("dict[str, argparse.ArgumentParser]", action.choices)  # pyright: ignore[reportUnknownMemberType]
+            found = cast("dict[str, argparse.ArgumentParser]", action.choices)  # pyright: ignore[reportUnknownMemberType]  # the library leaves it open
             yield from found.items()
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """List what a parser takes beside help and commands."""
     for action in parser._actions:  # the library has no other way to ask
-        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]  # as above
             yield action
 
 

@@ -29,9 +29,9 @@ _FAMILIES: Final = {
 }
 OF_HEALTH: Final[Rows] = {
     0: "`HEALTH_OK`",
-    looking._DRIFT: "`HEALTH_FAIL`: Markdown and database differ (`queue consistency-check` ends so, too)",  # pyright: ignore[reportPrivateUsage]
-    looking._ALERT: "`HEALTH_WARN`: a figure is over its limit (`queue kpi --fail-on-alert` ends so, too)",  # pyright: ignore[reportPrivateUsage]
-    looking._HEALTH_ERROR: "`HEALTH_ERROR`: it could not be checked",  # pyright: ignore[reportPrivateUsage]
+    looking._DRIFT: "`HEALTH_FAIL`: Markdown and database differ (`queue consistency-check` ends so, too)",  # pyright: ignore[reportPrivateUsage]  # stated there alone
+    looking._ALERT: "`HEALTH_WARN`: a figure is over its limit (`queue kpi --fail-on-alert` ends so, too)",  # pyright: ignore[reportPrivateUsage]  # stated there alone
+    looking._HEALTH_ERROR: "`HEALTH_ERROR`: it could not be checked",  # pyright: ignore[reportPrivateUsage]  # stated there alone
 }
 OF_OPS: Final[Rows] = {
     ops.OK: "ok",

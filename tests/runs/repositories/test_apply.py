@@ -182,7 +182,7 @@ def test_a_conflict_is_told_by_its_files_and_changes_nothing(world: World) -> No
 
 
 @pytest.mark.parametrize("staged", [False, True])
-def test_a_dirty_working_tree_is_refused_and_kept(world: World, staged: bool) -> None:  # noqa: FBT001
+def test_a_dirty_working_tree_is_refused_and_kept(world: World, staged: bool) -> None:  # noqa: FBT001 - pytest names it
     repo = world.repository()
     run, commit = finished(world, repo)
     write(repo, {"src/app.py": b"at work\n"})
