@@ -80,8 +80,8 @@ def _troubles(settings: dict[str, Any], version: int, reached: int) -> Iterator[
     if settings["backend"] != reached:
         yield Trouble(
             grave=False,
-            sentence="a pooler stands before it, behind which statements are not kept and idle workers are not woken",
-            todo="let the pooler hold sessions (PgBouncer: pool_mode = session), or name the server itself",
+            sentence="a pooler stands before it: idle workers look once a second, statements are planned each time",
+            todo="name the server itself, unless it has too few connections for all",
         )
     if settings["connected"] >= _NEARLY_ALL * settings["most"]:
         yield Trouble(

@@ -36,8 +36,10 @@ _TELL = (
     b" INSERT INTO event_unsealed SELECT event_id FROM told"
 )
 
-WRITING = (b"BEGIN",)
-LIGHT = (b"BEGIN", b"SET LOCAL synchronous_commit = off")
+# What is written is decided on what is there when a lock is had, not on what was there when it was asked for. So is
+# whether panic is on.
+WRITING = (b"BEGIN ISOLATION LEVEL READ COMMITTED",)
+LIGHT = (*WRITING, b"SET LOCAL synchronous_commit = off")
 READING = (b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",)
 
 

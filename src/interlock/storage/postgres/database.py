@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 import psycopg
@@ -61,8 +62,7 @@ class PostgresDatabase:
     def create(self, origin: str) -> bool:
         """Make the tables, or upgrade them; returns False where they were there. `origin` names the evidence log."""
         with self._translated():
-            connection = self._connect()
-            fresh = self._upgrade(connection, origin)
+            fresh = self._upgrade(self._connect().connection, origin)
         self._checked = True
         return fresh
 
@@ -179,11 +179,11 @@ class PostgresDatabase:
             return wire
         if (left := self._wires.inherit()) is not None:
             return left
-        connection = self._connect()
+        line = self._connect()
         if not self._checked:
-            self._upgrade(connection, None)
+            self._upgrade(line.connection, None)
             self._checked = True
-        wire = Wire(connection)
+        wire = Wire(line.connection, prepares=not line.is_pooled)
         self._wires.keep(wire)
         return wire
 
@@ -193,21 +193,21 @@ class PostgresDatabase:
         if wire is not None:
             wire.connection.close()
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> Line:
         connection: Connection = psycopg.Connection[dict[str, Any]].connect(
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
         )
         # The driver would drop all that is prepared, and a wire's statements with it, where it sees a ROLLBACK.
         connection.prepare_threshold = None
         connection.adapters.register_dumper(int, Int8Dumper)  # else a statement is another one for each size of number
-        # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
-        connection.execute("SET enable_seqscan = off")
-        # What is written is decided on what is there when a lock is had, not on what was there when it was asked for.
-        # So is whether panic is on.
-        connection.execute("SET default_transaction_isolation = 'read committed'")
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         with self._lock:
             self._opened = [known for known in self._opened if not known.closed] + [connection]
-        return connection
+        line = Line(connection, is_pooled(connection))
+        if not line.is_pooled:
+            # Statements are prepared once and kept: a plan from when the tables were tiny must not scan them for ever.
+            connection.execute("SET enable_seqscan = off")
+        return line
 
     def _upgrade(self, connection: Connection, origin: str | None) -> bool:
         """Apply the migrations that are missing, one process at a time; says whether the database was new."""
@@ -245,13 +245,29 @@ def bring_up(connection: Connection, origin: str | None) -> bool:
     return version == 0
 
 
-class Listener:
-    """Waits for a NOTIFY; looks by itself once a second in case a connection pooler swallowed it."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A connection, and what is known of its other end."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    connection: Connection
+    is_pooled: bool
+    """Whether each transaction may be another server process's: then what is prepared, set or listened for is lost."""
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Say whether a pooler answers in the server's place: then another process answers than the one that was named."""
+    row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+    return row is None or row["pid"] != connection.info.backend_pid
+
+
+class Listener:
+    """Waits for a NOTIFY; looks by itself once a second, because none comes through a pooler."""
+
+    def __init__(self, line: Line) -> None:
+        self._connection = line.connection
         self._inside, self._outside = socket.socketpair()
-        connection.execute(f"LISTEN {_CHANNEL}")
+        if not line.is_pooled:
+            self._connection.execute(f"LISTEN {_CHANNEL}")
 
     def wait(self, seconds: float) -> bool:
         """Return True as soon as there may be something to claim, False after `seconds`."""

@@ -11,7 +11,7 @@ from psycopg import errors as pg
 from interlock.evidence.tree import Frontier
 from interlock.kernel.errors import InterlockError
 from interlock.storage.errors import DatabaseDamaged
-from interlock.storage.postgres.conversation import Conversation
+from interlock.storage.postgres.conversation import WRITING, Conversation
 from interlock.storage.postgres.wire import Wire
 
 SEAL_BATCH = 1_000
@@ -39,7 +39,7 @@ SELECT leaf_hash FROM placed ORDER BY leaf_index
 
 def seal_batch(wire: Wire) -> int:
     """Seal up to 1,000 events; 0 when nothing waits, or when another sequencer did not end its turn in a second."""
-    talk = Conversation(wire, (b"BEGIN", *_TURN), None)
+    talk = Conversation(wire, (*WRITING, *_TURN), None)
     try:
         sealed = _seal(talk)
         talk.commit(())

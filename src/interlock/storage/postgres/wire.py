@@ -11,6 +11,7 @@ import select
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from typing import Any
 
 import psycopg
@@ -29,7 +30,7 @@ _OFTEN = 5
 _EITHER_WAY = select.POLLIN | select.POLLOUT
 _STALE = {
     b"0A000",  # "cached plan must not change result type": another process has upgraded the tables
-    b"26000",  # no such prepared statement: a pooler gave us another server process
+    b"26000",  # "prepared statement does not exist": somebody has dropped it
 }
 
 _Key = tuple[bytes, tuple[int, ...]]
@@ -68,8 +69,9 @@ class Answer:
 class Wire:
     """One connection, as the transactions of its thread use it, one after another."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, prepares: bool = True) -> None:
         self.connection = connection
+        self._often: float = _OFTEN if prepares else inf
         self.taken = False
         """Whether a transaction has it."""
         self._pgconn = connection.pgconn
@@ -77,7 +79,7 @@ class Wire:
         self._socket = select.poll()
         self._socket.register(self._pgconn.socket, select.POLLIN)
         self._known: dict[_Key, _Statement] = {}
-        own = os.urandom(6).hex()  # other clients of a pooler may have the same server process before us and after
+        own = os.urandom(6).hex()  # a connection may have another wire later
         self._names = (f"interlock_{own}_{number}".encode() for number in count())
         self._waiting: list[tuple[_Key, Sequence[Any], Sequence[int]]] = []
 
@@ -130,7 +132,7 @@ class Wire:
             statement = known.get(key)
             if statement is None:
                 known[key] = statement = _Statement()
-            if statement.name is None and statement.sent >= _OFTEN:
+            if statement.name is None and statement.sent >= self._often:
                 statement.name = next(self._names)
                 pgconn.send_prepare(statement.name, key[0], key[1])
                 asked.append(_Asked(statement, preparing=True))
