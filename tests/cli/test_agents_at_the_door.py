@@ -58,6 +58,17 @@ def test_an_edit_takes_away_what_it_is_told_to(ask: Door) -> None:
     ask("draft", "edit", draft, "--without", "prompt").refuses(2, "--without")
 
 
+def test_without_its_tools_and_model_an_agent_s_command_is_as_if_they_had_never_been_named(ask: Door) -> None:
+    words = ("--agent", "claude_code", "--agent-model", "opus", "--allow", "Read", "--allow", "Bash(git:*)")
+    draft = ask.draft(*words, "--check", "true")
+    ask.json("draft", "edit", draft, "--without", "allow", "--without", "agent-model", "--without", "check")
+    terms = ask.json("draft", "show", draft)["terms"]
+    plain = ask.json("draft", "show", ask.draft("--agent", "claude_code"))["terms"]
+    salted = {"prompt", "context"}
+    assert {**terms, **dict.fromkeys(salted)} == {**plain, **dict.fromkeys(salted)}
+    assert "Bash(git:*)" not in " ".join(terms["command"])
+
+
 def test_a_command_of_ones_own_is_run_as_it_stands_and_read_as_the_agent_s(ask: Door) -> None:
     draft = ask.draft("--agent", "codex", "--command", "codex exec --json --profile mine -")
     terms = ask.json("draft", "show", draft)["terms"]

@@ -52,6 +52,23 @@ def test_lines_that_are_no_messages_are_answered_and_the_next_is_served(world: W
     assert "xxxx" not in err
 
 
+def test_what_was_asked_before_stdin_ended_is_answered(world: World) -> None:
+    read = {"method": "resources/read", "params": {"uri": "ops://approved"}}
+    messages, _, code = told(
+        world, HELLO, READY, *({"jsonrpc": "2.0", "id": number, **read} for number in range(1, 31))
+    )
+    assert code == 0
+    assert {each["id"] for each in messages} == set(range(31))
+    assert all("result" in each for each in messages)
+
+
+def test_what_was_called_off_is_not_waited_for(world: World) -> None:
+    off = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+    messages, _, code = told(world, HELLO, READY, {"jsonrpc": "2.0", "id": 1, "method": "resources/list"}, off)
+    assert code == 0
+    assert {each["id"] for each in messages} <= {0, 1}
+
+
 def test_what_is_no_message_is_answered_so_that_nobody_waits(world: World) -> None:
     wrong: tuple[tuple[object, object, int], ...] = (
         ({"jsonrpc": "2.0", "id": 1, "method": 7}, 1, -32600),

@@ -83,6 +83,7 @@ OPTIONS = [
     "draft show {d:to revoke}",
     "draft edit {to edit} --content 'in small steps' --context '{\"a\": 1}' --version 1",
     "draft edit {to edit} --repo {clone} --command true --check true --network --limit check_seconds=9",
+    "draft edit {to edit} --without check --without need --without allow --without agent-model --without rung",
     "draft edit {to edit} --agent claude_code --allow Read --allow 'Bash(git:*)' --rung checked",
     "draft approve {to approve} --expires-after 60",
     "draft reject {to reject} --reason 'not now' --version 1",

@@ -442,17 +442,11 @@ def edit_draft(
         context=body.context,
         work=None if body.work is None else _edited(body.work, call, draft_id),
     )
-    if change == Change():
-        draft = _approval(call).draft(draft_id)
-        _unchanged(draft.version, if_match)
-    else:
-        draft = _matching(
-            if_match,
-            lambda version: _approval(call).edit(
-                call.actor, draft_id, change, seen_version=version, reason=body.reason
-            ),
-        )
-        call.wrote()
+    draft = _matching(
+        if_match,
+        lambda version: _approval(call).edit(call.actor, draft_id, change, seen_version=version, reason=body.reason),
+    )
+    call.wrote()
     tagged(response, draft.version)
     return show_draft(draft)
 

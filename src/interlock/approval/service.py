@@ -220,7 +220,7 @@ class Approval:
     def edit(
         self, actor: Actor, draft_id: str, change: Change, *, seen_version: int | None = None, reason: str = ""
     ) -> Draft:
-        """Change a draft that is not decided; a draft in error becomes a draft again."""
+        """Change a draft that is not decided; a draft in error becomes a draft again. No change is no new version."""
         checked(draft_id, "d")
         self._checked_reason(reason)
         for text, name in ((change.prompt, "the prompt"), (change.content, "the content")):
@@ -231,6 +231,10 @@ class Approval:
             self._check_agent(change.work)
         pinned = self.pin(change.work) if change.work is not None else None
         before = self.draft(draft_id)
+        if change == Change():
+            _may(before, DraftStatus.DRAFT)
+            _unchanged(before, seen_version)
+            return before
         earlier = self._defaults(before.work)
         defaults = earlier if pinned is None else self._defaults(pinned)
         with self.open(actor) as desk:

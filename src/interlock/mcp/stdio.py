@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, BinaryIO, cast
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, Self, cast
 
 import anyio
 import mcp_types as types
@@ -29,6 +30,10 @@ from interlock.mcp.server import Callers, Profile, Watching, create_server, fail
 _MOST_BYTES = 2 * 1024 * 1024
 """Of one message, as over HTTP."""
 _MOST_WATCHED = 256
+_LASTS = "subscriptions/listen"
+"""What is answered for as long as the client stays."""
+_LAST_SECONDS = 1.0
+"""So long what was asked is still answered once nobody asks any more; clients end a server after some two seconds."""
 
 
 def serve(bridge: Callable[[str], Bridge], changes: Changes, correlation_id: str | None) -> None:
@@ -51,13 +56,62 @@ async def _serve(bridge: Callable[[str], Bridge], changes: Changes, correlation_
     lines = _Lines(sys.stdin.buffer)
     stdin = cast("anyio.AsyncFile[str]", lines)
     async with stdio_server(stdin=stdin) as (reading, writing), hub.running(), watcher.running():
-        lines.begin(writing.send)
-        await server.run(reading, writing, options)
+        answers = _Answers(writing)
+        lines.begin(answers)
+        await server.run(reading, answers, options)
 
 
 def _unsaid(code: str, deed: str) -> None:
     """Log no denial: rooms log their own, and a workspace of this machine proves nobody."""
     del code, deed
+
+
+class _Writing(Protocol):
+    async def send(self, item: SessionMessage, /) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class _Answers:
+    """The messages to stdout. It knows which requests wait for theirs, because the SDK drops them when stdin ends."""
+
+    def __init__(self, writing: _Writing) -> None:
+        self.writing = writing
+        self._waiting: set[types.RequestId] = set()
+        self._changed = anyio.Event()
+
+    def note(self, asked: types.JSONRPCMessage) -> None:
+        """Note a message that came: a request waits from now on, one that was called off does not any more."""
+        if isinstance(asked, types.JSONRPCRequest) and asked.method != _LASTS:
+            self._waiting.add(asked.id)
+        elif isinstance(asked, types.JSONRPCNotification) and asked.method == "notifications/cancelled":
+            self._waiting.discard((asked.params or {}).get("requestId", ""))
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send a message."""
+        await self.writing.send(item)
+        if isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError) and item.message.id is not None:
+            self._waiting.discard(item.message.id)
+            self._changed.set()
+
+    async def all(self) -> None:
+        """Wait until every request is answered, but not for long."""
+        with anyio.move_on_after(_LAST_SECONDS):
+            while self._waiting:
+                self._changed = anyio.Event()
+                await self._changed.wait()
+
+    async def aclose(self) -> None:
+        """Send nothing more."""
+        await self.writing.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 class _Lines:
@@ -69,11 +123,11 @@ class _Lines:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._begun = anyio.Event()
-        self._answer: Callable[[SessionMessage], Awaitable[None]] | None = None
+        self._answers: _Answers | None = None
 
-    def begin(self, answer: Callable[[SessionMessage], Awaitable[None]]) -> None:
-        """Begin to read; `answer` sends what is answered to no message."""
-        self._answer = answer
+    def begin(self, answers: _Answers) -> None:
+        """Begin to read; `answers` is where they go."""
+        self._answers = answers
         self._begun.set()
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -81,17 +135,21 @@ class _Lines:
         while line := await to_thread.run_sync(self._next, abandon_on_cancel=True):
             text = line.decode("utf-8", "replace").strip()
             try:
-                types.jsonrpc_message_adapter.validate_json(text, by_name=False)
+                message = types.jsonrpc_message_adapter.validate_json(text, by_name=False)
             except ValueError:
                 await self._refuse(text)
             else:
+                if self._answers is not None:
+                    self._answers.note(message)
                 yield text
+        if self._answers is not None:
+            await self._answers.all()
 
     async def _refuse(self, text: str) -> None:
         refused = _refusal(text)
-        if refused is not None and self._answer is not None:
+        if refused is not None and self._answers is not None:
             with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-                await self._answer(SessionMessage(refused))
+                await self._answers.writing.send(SessionMessage(refused))
 
     def _next(self) -> bytes:
         line = self._stream.readline(_MOST_BYTES)
