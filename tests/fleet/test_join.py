@@ -45,6 +45,16 @@ def test_what_a_joined_machine_did_is_verified_on_both(tmp_path: Path, postgres_
             assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
+def test_what_needs_the_log_s_key_says_where_that_is(tmp_path: Path, postgres_url: str) -> None:
+    with machines(tmp_path, postgres_url) as two:
+        for words in (("evidence", "head"), ("evidence", "keys", "add", "bob", "--purpose", "human")):
+            refused = two.second.call(*words)
+            assert refused.returncode == 3, words
+            assert "the log's key is not on this machine" in refused.stderr
+            assert "first machine" in refused.stderr
+            assert "init" not in refused.stderr
+
+
 @pytest.mark.proves("fleet-joining")
 @pytest.mark.timeout(180)
 def test_a_joined_machine_can_be_the_server_of_a_worker_without_a_database(tmp_path: Path, postgres_url: str) -> None:

@@ -141,7 +141,7 @@ class LedgerUnsigned(EvidenceError):
 
     code = "unsigned"
     exit_code = 21
-    default_hint = "sign the log's present state (`interlock evidence head`), then export again"
+    default_hint = "sign the log's present state (`interlock evidence head`, where its key lies), then export again"
 
 
 class FileMissing(EvidenceError):

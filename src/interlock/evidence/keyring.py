@@ -23,6 +23,7 @@ from interlock.evidence.errors import (
     KeyEnded,
     KeyExists,
     KeyMalformed,
+    KeyMissing,
     KeyNameInvalid,
     KeyNeeded,
     KeyRoleTaken,
@@ -283,6 +284,11 @@ class Keyring:
         return found
 
     def _load(self, stem: str) -> Signer:
+        if stem == LOG and not self._path(LOG).exists():
+            raise KeyMissing(
+                f"the log's key is not on this machine: there is no {self._path(LOG)}",
+                hint="do it where the key is kept, as a rule on the workspace's first machine; or restore it",
+            )
         return load_signer(self._path(stem), self._vkey_name(stem))
 
     def _vkey_name(self, stem: str) -> str:
