@@ -53,6 +53,7 @@ def test_what_needs_the_log_s_key_says_where_that_is(tmp_path: Path, postgres_ur
             assert "the log's key is not on this machine" in refused.stderr
             assert "first machine" in refused.stderr
             assert "init" not in refused.stderr
+        assert list((two.second.root / ".interlock" / "keys").glob("human-*")) == [], "it would sign, and not count"
 
 
 @pytest.mark.proves("fleet-joining")

@@ -169,6 +169,7 @@ class Keyring:
         _check(name, role)
         if self.directory().current(name) is not None and not unless_there:
             raise KeyExists(f"there is a key {name} already", hint=f"interlock evidence keys rotate {name}")
+        self._load(LOG)  # else a key would be left here that signs, and that the log does not know
         signer = self._fresh(name, f"interlock/{name}")
         self.announce(actor, name, role=role, from_index=None, reason=reason)
         return self._known(signer.verifier())
