@@ -162,9 +162,13 @@ class Signing:
         if principal.kind is PrincipalKind.SERVICE:
             return self.layout.service_key, "principal"
         own = human_key(principal.name) if principal.kind is PrincipalKind.HUMAN else agent_key(principal.name)
-        if (self.layout.keys / own).exists():
+        if (self.layout.keys / own).exists() and self._counts(self.layout.keys / own):
             return self.layout.keys / own, "principal"
         return self.layout.service_key, "service_on_behalf"
+
+    def _counts(self, key: Path) -> bool:
+        """Say whether the log knows a key, or will: where its own key lies, it is told of what is found there."""
+        return self.signs_log or self._signer(key).verifier().vkey() in self.directory().keys
 
     def _signer(self, key: Path) -> Signer:
         from interlock.evidence.keys import load_signer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from interlock.access.errors import HumanNeeded
 from interlock.access.models import NewToken, Principal, PrincipalKind, Role
 from interlock.evidence.errors import EnvelopeRejected
 from interlock.evidence.joining import admitted
-from interlock.evidence.keys import load_signer
+from interlock.evidence.keys import create_key, load_signer
 from interlock.founding import create_workspace, join_workspace
 from interlock.kernel.errors import Invalid
 from interlock.workspace.errors import WorkspaceInvalid
@@ -43,6 +45,25 @@ def test_what_a_joined_machine_did_is_verified_on_both(tmp_path: Path, postgres_
             machine.house.catch_up(ALICE)
             verified = machine.call("evidence", "verify")
             assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.proves("fleet-joining")
+def test_whoever_approves_where_the_log_s_key_is_not_signs_with_what_the_log_knows(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    with machines(tmp_path, postgres_url) as two:
+        keys, person = two.second.root / ".interlock" / "keys", f"human-{getpass.getuser()}"
+        completed = two.second.call("init", str(two.second.root))
+        assert completed.returncode == 0, completed.stderr
+        assert not (keys / f"{person}.key").exists()
+        create_key(keys / f"{person}.key", f"interlock/{person}")  # found somewhere, and never told to the log
+        two.first.house.admit_keys()
+        drafted = two.second.call("--json", "draft", "create", "--prompt", "Do it.", "--command", "true")
+        assert two.second.call("draft", "approve", json.loads(drafted.stdout)["id"]).returncode == 0
+        two.first.house.evidence.head()
+        two.first.house.catch_up(ALICE)
+        verified = two.first.call("evidence", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_what_needs_the_log_s_key_says_where_that_is(tmp_path: Path, postgres_url: str) -> None:

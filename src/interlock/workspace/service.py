@@ -107,7 +107,8 @@ def make_keys(layout: Layout, origin: str, person: str | None) -> list[Made]:
     """Make the log's key, the service's, and that of the person at this terminal, if it is one; what is there stays.
 
     A log that has a public key gets no second one: its private half is kept elsewhere, or lost, and heads that a new
-    key signs would be worth nothing to whoever knows the old one.
+    key signs would be worth nothing to whoever knows the old one. A person gets none either where it is not: the log
+    could not be told of it, and what it signs would not count.
     """
     layout.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.evidence.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def make_keys(layout: Layout, origin: str, person: str | None) -> list[Made]:
     else:
         made = [*_key(log, origin)]
     made += _key(layout.service_key, "interlock/service")
-    if person is not None:
+    if person is not None and log.exists():
         made += _key(layout.keys / f"human-{person}.key", f"interlock/human-{person}")
     copy = log.with_suffix(".vkey")
     made.append(_made(public, public.exists(), lambda: publish.replace(public, [copy.read_bytes()])))
