@@ -73,7 +73,8 @@ if TYPE_CHECKING:
 _MOST_RUNS_SEEN, _LAST_RUNS_SEEN = 10_000, 50
 _ONE_HOST_TERM_SECONDS = 60
 """On SQLite all processes are on one host: a leader that has died is seen to be dead, and need not write often."""
-_AT_START = ("access", "alerts", "loops", "pipelines", "server")
+_AT_START = ("access", "alerts", "fleet", "loops", "pipelines", "server", "temporal")
+"""The sections that are read when something is started."""
 _ROOMS_WITH_OPTIONS = ("approval", "alerts", "loops", "providers", "inbox", "delivery")
 
 
@@ -365,7 +366,7 @@ class Interlock:
             look=self.desks.runs.look,
             light=self.desks.runs.light,
             new_ulid=self.new_ulid,
-            rung=Rung(self.settings.runs.rung),
+            rung=lambda: Rung(self.settings.runs.rung),
         )
 
     @cached_property
@@ -379,7 +380,7 @@ class Interlock:
             open=self.desks.runs.open,
             look=self.desks.runs.look,
             light=self.desks.runs.light,
-            options=self.settings.truth,
+            options=lambda: self.settings.truth,
         )
 
     @cached_property
@@ -820,7 +821,10 @@ class Interlock:
             worker.lease_seconds = self.settings.queue.lease_seconds
             if concurrency is None:
                 worker.concurrency = self.settings.worker.concurrency
+            reconciler.options = self.settings.truth
+            reconciler.grace_seconds = self.settings.worker.grace_seconds
 
+        self._at_start.add("fleet")
         self._adopters.append(adopted)
         return worker
 
@@ -926,7 +930,7 @@ class Interlock:
         """
         from interlock.fleet.leading import Led
 
-        self._at_start.update(_AT_START)
+        self._at_start.update({"access", "alerts", "fleet", "loops", "pipelines", "server"})
         carrier = self.delivery.carrier()
         carrier.leads = lambda: self.reign("carrier", lazy=True).hold() is not None
         supervisors = self.reign(f"supervisor@{self._facts().id}")
@@ -978,6 +982,7 @@ class Interlock:
                 raise
             raise TemporalExtraMissing from None
         keeper, settings = self.worker(concurrency=0, probe=probe), self.settings.temporal
+        self._at_start.add("temporal")
         options = TemporalOptions(
             address=address or settings.address,
             namespace=namespace or settings.namespace,
@@ -1109,8 +1114,9 @@ def open_database(layout: Layout, settings: Settings, *, now: Clock | None = Non
 def _check_configuration(text: str) -> None:
     """Refuse what can not be published for all nodes, or what everybody would read."""
     from interlock.access.redaction import redact
-    from interlock.settings import check_published
+    from interlock.runs.truth import check_options
+    from interlock.settings import published
 
-    check_published(text)
+    check_options(published(text).truth)
     if redact(text) != text:
         raise Invalid("the configuration holds a secret, which every node would keep", hint="name it by reference")

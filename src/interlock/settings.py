@@ -352,8 +352,8 @@ def followed_file(followed: Followed) -> tuple[str, bytes]:
     return PUBLISHED_NAME, (head + followed.body).encode()
 
 
-def check_published(text: str) -> None:
-    """Raise `SettingsInvalid` unless this can be published for all nodes."""
+def published(text: str) -> Settings:
+    """Return what holds where nothing but this is said; raises `SettingsInvalid` for what can not be published."""
     path = Path("the configuration")
     data = parsed(text, path)
     for name, values in data.items():
@@ -363,7 +363,7 @@ def check_published(text: str) -> None:
             raise SettingsInvalid(
                 f"{told} is each node's own, and not published for all", hint=f"write it in each {FILE_NAME}"
             )
-    _laid(Settings(), data, {}, path)
+    return _laid(Settings(), data, {}, path)
 
 
 def origins(folder: Path, environment: Mapping[str, str]) -> list[tuple[str, str, Any, str]]:

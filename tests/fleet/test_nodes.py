@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from interlock.app import Interlock
 from interlock.founding import create_workspace
+from interlock.kernel.errors import Invalid
 from tests.conftest import ALICE, until
 from tests.fleet.machines import Machine, machines, wait_done
 
@@ -81,6 +83,22 @@ def test_every_node_follows_what_is_published_within_a_heartbeat(tmp_path: Path,
         (found,) = [each for each in shown if (each["section"], each["key"]) == ("approval", "expires_after_seconds")]
         assert (found["value"], found["origin"]) == (77, "published 1")
         wait_done(two, two.run("true"))  # and who has taken it over, takes work again
+
+        common.write_text("[truth]\nstall_seconds = 2\n[fleet]\nlost_seconds = 30\n")
+        assert two.first.call("config", "publish", str(common)).returncode == 0
+        until(lambda: all(each.node().config_version == 2 for each in (two.first, two.second)), 60)
+        silent = two.run("sleep 600")
+        until(lambda: ("run.judged", silent.id) in two.kinds("run.judged"), 60)
+        assert "silent" in two.first.call("run", "show", silent.id).stdout
+        for machine in (two.first, two.second):
+            assert "restart needed for [fleet]" in two.first.call("node", "show", machine.node_id).stdout
+        two.first.house.runs.cancel(ALICE, silent.id)
+
+
+def test_a_policy_that_makes_no_sense_is_not_published(house: Interlock) -> None:
+    with pytest.raises(Invalid, match="zombie can not be take_over"):
+        house.fleet.publish(ALICE, '[truth]\nzombie = "take_over"\n')
+    assert house.fleet.newest() is None
 
 
 def test_a_nodes_own_file_wins_over_what_is_published(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Runs:
     light: Look
     """Opens a transaction for what is no event: heartbeats and output."""
     new_ulid: UlidSource
-    rung: Rung = Rung.EXIT_CODE
+    rung: Callable[[], Rung] = lambda: Rung.EXIT_CODE
     """The least evidence of being done that the workspace accepts."""
 
     # --- for operators ------------------------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ class Runs:
             return _run(desk, claim.run.id)
 
     def _judged(self, desk: RunDesk, claim: Claim, outcome: Outcome) -> Judged:
-        return judge(outcome.result, needed(claim.approved.work, self.rung), desk.runs.ci(claim.run.id))
+        return judge(outcome.result, needed(claim.approved.work, self.rung()), desk.runs.ci(claim.run.id))
 
     def tell(self, actor: Actor, event: Event) -> None:
         """Log what happened to a run outside the database."""

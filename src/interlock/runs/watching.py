@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from interlock.access.models import Actor
@@ -28,7 +28,7 @@ class Truths:
     open: Open
     look: Look
     light: Look
-    options: TruthOptions
+    options: Callable[[], TruthOptions]
 
     # --- for operators ------------------------------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ class Truths:
         if watched is None:
             return None
         now, item = desk.now(), watched.held.item
-        found = from_the_database(watched, now, self.options, _over(desk, watched))
+        found = from_the_database(watched, now, self.options(), _over(desk, watched))
         return Truth(
             run_id=run_id,
             fence=item.fence,
