@@ -53,6 +53,7 @@ _MAY_BE_ZERO = {
     "archive_after_seconds",
     "backoff_seconds",
     "cost_microusd",
+    "evidence_seconds",
     "expires_after_seconds",
     "grace_seconds",
     "heartbeat_minutes",

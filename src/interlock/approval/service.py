@@ -523,7 +523,7 @@ class Approval:
 def check_provable(work: Work, policy: Rung) -> None:
     """Raise `RungOutOfReach` where nothing in this work could ever prove it done as well as is needed.
 
-    That a process ended with 0 can not be asked of a session outside: the workspace's policy asks that only of what
+    That a process ended with 0 can not be asked of an external session: the workspace's policy asks that only of what
     Interlock starts, and a human who approves work without a command knows that nobody but the session will say so.
     """
     asked = Rung(work.rung) if work.rung is not None else Rung.SELF_REPORTED
@@ -531,7 +531,7 @@ def check_provable(work: Work, policy: Rung) -> None:
     if work.command is None:
         if asked is not Rung.SELF_REPORTED or not Rung.EXIT_CODE.reaches(policy):
             raise RungOutOfReach(
-                f"{needed.value} is needed, and a session outside can only report of itself",
+                f"{needed.value} is needed, and an external session can only report of itself",
                 hint="name a command or an agent that Interlock starts, or ask for less",
             )
     elif needed is Rung.CHECKED and not (work.checks and work.repository):

@@ -265,7 +265,7 @@ class Door(APIRouter):
 
     def __init__(self, prefix: str, tag: str) -> None:
         """Take the path that they share, and the word under which they are documented."""
-        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=problems(*EVERYWHERE))
+        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=problems(*EVERYWHERE, 501))
 
 
 class Problem(BaseModel):

@@ -40,7 +40,7 @@ class Executor(Enum):
     """Who may claim an item."""
 
     EXTERNAL = "external"
-    """A session outside: it claims by command line or HTTP and reports back."""
+    """An external session: it claims by command line or HTTP and reports back."""
     INTERLOCK = "interlock"
     """An Interlock worker, which runs the approved command."""
 

@@ -12,7 +12,7 @@ class QueueOptions:
     lease_seconds: int = 20
     """How long the claim of an Interlock worker, which beats every few seconds, holds without a heartbeat."""
     external_lease_seconds: int = 900
-    """The same for a session outside, which beats when it comes to it."""
+    """The same for an external session, which beats when it comes to it."""
     max_attempts: int = 3
     """How often an item is tried before it is FAILED."""
     backoff_seconds: tuple[int, ...] = (60, 180, 600)

@@ -302,7 +302,7 @@ class Queue:
         """Take an item from a holder that was seen dead; None if it moved or gave a sign of life meanwhile.
 
         What an Interlock worker held goes on at once with the next one: the work did not fail, its worker did. What a
-        session outside held comes back after the back-off, as that session may yet find its way back.
+        external session held comes back after the back-off, as that session may yet find its way back.
         """
         if seen.attempt_count + 1 >= seen.max_attempts:
             return self._give_up(seen, reason)

@@ -209,7 +209,7 @@ class RemoteQueue:
         has: frozenset[str] = frozenset(),
     ) -> Item | None:
         """Lease the oldest item of the highest priority that needs nothing beyond what the session has."""
-        del executor  # over the network it is always a session outside
+        del executor  # over the network it is always an external session
         body = {"owner_session": owner_session, "lease_seconds": lease_seconds, "has": sorted(has)}
         found = self._server.send("POST", "/ops/queue/claim", body).json
         return understood(lambda told: read_item(told) if told["id"] is not None else None, found)

@@ -90,16 +90,16 @@ class RunMoves:
         self._say(run, "INFO", "Execution completed")
 
     def _check_reported(self, run: Run) -> None:
-        """Refuse the word of a session outside where more than a word is needed.
+        """Refuse the word of an external session where more than a word is needed.
 
-        That a process ends with 0 is asked of what Interlock starts; of a session outside nobody sees a process.
+        That a process ends with 0 is asked of what Interlock starts; of an external session nobody sees a process.
         """
         approved = self.approval().approved.get(run.approved_id)
         asked = Rung(approved.work.rung) if approved is not None and approved.work.rung else Rung.SELF_REPORTED
         if asked is Rung.SELF_REPORTED and Rung.EXIT_CODE.reaches(self.rung):
             return
         raise DoneUnproven(
-            f"{Rung.highest(asked, self.rung).value} is needed for {run.id}, and a session outside only says that it"
+            f"{Rung.highest(asked, self.rung).value} is needed for {run.id}, and an external session only says that it"
             " is done",
             hint="let a worker do it: draft it with a command or an agent; or end this item with `queue fail`",
         )

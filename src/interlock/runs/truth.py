@@ -137,7 +137,7 @@ class Facts:
     held: bool = True
     """Whether it is under way; else only what is left of it is looked at."""
     external: bool = False
-    """A session outside holds it."""
+    """An external session holds it."""
     here: bool = True
     """It is held on this machine."""
     holder: Process = Process.ALIVE
@@ -235,7 +235,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         Verdict.WAITING_EXTERNAL,
         "held_outside",
-        "A session outside holds it under a lease.",
+        "An external session holds it under a lease.",
         lambda f, _: f.external,
     ),
     Rule(

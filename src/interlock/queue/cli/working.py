@@ -102,7 +102,7 @@ def claim(
         list[str] | None, typer.Option(metavar="LABEL", help="What the session has that items may need; repeat it.")
     ] = None,
 ) -> None:
-    """Take the oldest item of the highest priority; keep its fence, every later word about it needs one."""
+    """Take the oldest item of the highest priority; later words about it name its fence, or the session that has it."""
     file = in_file()
     if file is not None:
         if lease_seconds is not None or has:

@@ -3,8 +3,7 @@
 Runs in the child that the keeper forked. Tells the birth pipe who it is, sheds everything that is the supervisor's, and
 calls `exec`. The birth pipe closes by itself when that works; when it does not, it says why.
 """
-# Importing pathlib would cost as much as the rest of the supervisor's start.
-# ruff: noqa: PTH118, PTH208
+# ruff: noqa: PTH118, PTH208 - pathlib's import would cost as much as the rest of the start
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 Whatever the worker says while the agent is not yet running ends the attempt. If the agent's program might have begun by
 then, that is told as a start and an end, never as no start.
 """
-# Importing pathlib would cost as much as the rest of the supervisor's start.
-# ruff: noqa: PTH112
+# ruff: noqa: PTH112 - pathlib's import would cost as much as the rest of the start
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ Linux reads `/proc`; macOS asks `ps`, and knows neither markers nor descendants 
 module, and there every millisecond of start-up counts: it imports only what is cheap.
 """
 
-# Importing pathlib would cost as much as the rest of the supervisor's start.
-# ruff: noqa: PTH115, PTH208
+# ruff: noqa: PTH115, PTH208 - pathlib's import would cost as much as the rest of the start
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ the layers are put on top of it, the outermost first, so that a worktree can lie
 
 An agent can't undo any of it: it has no capability here, and in user namespaces of its own the kernel locks the mounts.
 """
-# Importing pathlib would cost as much as the rest of the supervisor's start.
-# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH120
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH120 - pathlib's import would cost as much as the rest of the start
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ function factsOf(item: Item): Fact[] {
         "—"
       ),
     ],
-    ["Kind", `${item.kind}, for ${item.executor === "interlock" ? "an Interlock worker" : "a session outside"}`],
+    ["Kind", `${item.kind}, for ${item.executor === "interlock" ? "an Interlock worker" : "an external session"}`],
     ["Added", <RelativeTime key="a" at={item.created_at} />],
     ["Due", item.due_at_kst && item.due_at_kst !== "-" ? `${item.due_at_kst} (UTC+9)` : "—"],
     ["Idempotency key", word(item.idempotency_key)],

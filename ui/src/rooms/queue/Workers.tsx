@@ -45,7 +45,7 @@ export function Workers() {
               {each.lease_until === null ? "no lease" : <RelativeTime at={each.lease_until} />}
               {isOver ? " (over: it is soon given up)" : ""}
             </td>
-            <td>{each.host ? `${each.host}, process ${each.pid}` : "a session outside"}</td>
+            <td>{each.host ? `${each.host}, process ${each.pid}` : "an external session"}</td>
           </tr>
         );
       })}
