@@ -26,6 +26,7 @@ from interlock.loops import files
 from interlock.workspace.loop_scripts import ENTRY_POINTS, file_of
 from tests.cli.door import Said, copy_of, environment
 from tests.cli.lived import ME
+from tests.conftest import until
 
 SUPERLOOP = Path(__file__).parents[1] / "loops" / "superloop.sh"
 OLD = "2020-01-01T00:00:00Z"
@@ -787,7 +788,8 @@ def test_a_control_that_is_terminated_ends_the_runtime_s_program_and_is_recorded
             time.sleep(0.01)
         started.terminate()
         assert started.wait(20) == 143
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    runtime = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}")
+    until(lambda: not runtime.exists())  # it is ended, and whose child it is now has to take note
     assert [row["status"] for row in scripts.rows("intents.jsonl")] == ["ambiguous"]
 
 

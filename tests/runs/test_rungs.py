@@ -173,8 +173,8 @@ def test_evidence_of_a_step_counts_only_while_no_step_before_it_was_begun_anew()
     [
         (Work(command=("true",), rung="checked"), "names no repository"),
         (Work(command=("true",), rung="ci"), "names no repository"),
-        (Work(rung="exit_code"), "a session outside can only report of itself"),
-        (Work(rung="ci"), "a session outside can only report of itself"),
+        (Work(rung="exit_code"), "an external session can only report of itself"),
+        (Work(rung="ci"), "an external session can only report of itself"),
     ],
 )
 def test_what_could_never_be_proven_is_not_approved(house: Interlock, work: Work, words: str) -> None:

@@ -80,14 +80,14 @@ CASES: list[tuple[str, Facts, Verdict, str, Action]] = [
         Action.TAKE_OVER,
     ),
     (
-        "a session outside is gone",
+        "an external session is gone",
         Facts(external=True, here=False, holder=Process.UNSEEN, lease_over=True, node_lost=True),
         Verdict.LOST_WORKER,
         "lease_expired",
         Action.TAKE_OVER,
     ),
     (
-        "a session outside is quiet",
+        "an external session is quiet",
         Facts(external=True, quiet_seconds=9e9),
         Verdict.WAITING_EXTERNAL,
         "held_outside",
