@@ -932,7 +932,8 @@ class Interlock:
 
         self._at_start.update({"access", "alerts", "fleet", "loops", "pipelines", "server"})
         carrier = self.delivery.carrier()
-        carrier.leads = lambda: self.reign("carrier", lazy=True).hold() is not None
+        # A machine that joined has no keys of the agents that sign for checkpoints.
+        carrier.leads = lambda: not self.layout.has_joined and self.reign("carrier", lazy=True).hold() is not None
         supervisors = self.reign(f"supervisor@{self._facts().id}")
         return [
             Led(name="supervisor", reign=supervisors, make=lambda term: self.led(term).supervisor()),

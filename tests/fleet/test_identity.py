@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interlock.fleet.errors import NodeIdentityBroken, NodeIdentityForeign, NodeLabelInvalid
-from interlock.fleet.identity import FILE_NAME, known_id, machine_id, node_id
+from interlock.fleet.identity import FILE_NAME, machine_id, node_id, read_id
 from interlock.fleet.models import checked_labels, node_name
 from interlock.kernel.ids import UlidSource, has_prefix
 
@@ -19,7 +19,7 @@ ULIDS = UlidSource()
 def test_a_node_keeps_its_id_and_nobody_else_reads_the_file(tmp_path: Path) -> None:
     made = node_id(tmp_path, ULIDS)
     assert has_prefix(made, "n")
-    assert node_id(tmp_path, ULIDS) == known_id(tmp_path) == made
+    assert node_id(tmp_path, ULIDS) == read_id(tmp_path) == made
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
 
 
@@ -45,10 +45,10 @@ def test_a_machine_without_a_name_of_its_own_is_believed(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"id": "n_1", "machine": ""}', '{"id": "../x", "machine": ""}', "\0"])
 def test_a_file_that_names_no_node_is_refused_and_kept(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE_NAME).write_text(text)
-    with pytest.raises(NodeIdentityBroken):
-        node_id(tmp_path, ULIDS)
+    for read in (lambda: node_id(tmp_path, ULIDS), lambda: read_id(tmp_path)):
+        with pytest.raises(NodeIdentityBroken):
+            read()
     assert (tmp_path / FILE_NAME).read_text() == text
-    assert known_id(tmp_path) is None
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -462,7 +462,7 @@ class Pipelines:
         if self.gate.key_stands(keyid, rule.role, agent_id) is not None:
             raise CheckpointWrongRole(
                 f"checkpoint {name} is not signed: {agent_id}, the {rule.role}, has no key here that counts; "
-                "accepting the definition again gives it one"
+                "accepting the definition again gives it one, on the machine that has the log's key"
             )
         event = CheckpointPassed(
             subject=before.id,

@@ -42,6 +42,11 @@ class Layout:
         return next(iter(sorted(self.keys.glob("service-n_*.key"))), self.keys / "service.key")
 
     @property
+    def has_joined(self) -> bool:
+        """Whether this machine came to a workspace that another one had made, whose other keys lie there."""
+        return self.service_key.stem != "service"
+
+    @property
     def wake(self) -> Path:
         """Doorbells of idle workers."""
         return self.state / "wake"
