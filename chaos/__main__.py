@@ -35,6 +35,7 @@ class Outcome:
 
     problems: Sequence[str]
     faults: int
+    """How many happened."""
     told: Sequence[str]
     """What each scene did, in a few words."""
     seconds: float
@@ -69,12 +70,14 @@ def storm(place: Path, order: Order, say: Callable[[str], None] = print) -> Outc
             each.rest()
         say("no more faults; everything goes on to its end")
         problems = [*weather.failed, *(problem for each in hands for problem in each.failed)]
+        if sorted(weather.struck) != faults:
+            problems.append(f"it did not storm: {len(weather.struck)} of {len(faults)} faults happened")
         town = [each for each in scenes if isinstance(each, Workspace)]
         others = [each for each in scenes if each not in town]
         problems += [*_calmed(town), *_calmed(others)]  # the others need the workspace's server
         problems += [*_broken(others), *_broken(town)]  # and all of them write to it until they have been asked
         told = [each.told() for each in scenes]
-    return Outcome(problems, len(faults), told, time.monotonic() - began)
+    return Outcome(problems, len(weather.struck), told, time.monotonic() - began)
 
 
 def _happen(faults: Sequence[Fault], weather: Storm, say: Callable[[str], None]) -> None:

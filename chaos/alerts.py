@@ -145,6 +145,7 @@ class Alerts(Scene):
 
     def broken(self) -> Iterator[str]:
         """Hold what the sinks took against what was escalated, and against the log."""
+        yield from self._calls.accidents
         if not self._escalated:
             yield "nothing was escalated"
         events = logged(self._workspace.house)
@@ -230,9 +231,10 @@ class _Sink:
         return [(each.headers[_KEY], _category(each.body)) for each in got]
 
     def _answer(self, number: int) -> Say | str:
-        if self._saying == Say() or (isinstance(self._saying, str) and self._saying.startswith("slow")):
+        saying = self._saying  # once: it may become another while this is answered
+        if saying == Say() or (isinstance(saying, str) and saying.startswith("slow")):
             self._took.append(number)
-        return self._saying
+        return saying
 
 
 def _category(body: Any) -> str:  # noqa: ANN401 - JSON

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -14,6 +15,16 @@ from typing import NamedTuple
 
 _LONGEST_SECONDS = 300.0
 _DOOMED_SECONDS = (0.05, 1.2)
+_FORESEEN = r"\\n(?:interlock\.[\w.]+|OSError: \[Errno (?:27|28)\])"  # an error of ours, or the disk that is full
+ACCIDENT = re.compile(rf"this should not have happened|Traceback \(most recent call last\)(?!.*{_FORESEEN})")
+"""What a program says of what nobody foresaw. A line of a log holds all of a traceback, and so its end."""
+
+
+def accidents(logs: Iterable[Path]) -> Iterator[str]:
+    """Yield each log that tells of an accident."""
+    for file in logs:
+        if found := ACCIDENT.search(said := file.read_text(errors="replace")):
+            yield f"an accident in {file.name}: {said[max(0, found.start() - 1000) : found.start() + 4000]}"
 
 
 class Called(NamedTuple):
@@ -34,6 +45,8 @@ class Calls:
         self._live: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._doomed = 0
+        self.accidents: list[str] = []
+        """What was said of accidents of the product; there may be none."""
 
     def call(self, dice: Random, *words: str | Path, doomed: bool = False) -> Called:
         """Call a program, which has a moment to live where it is doomed; raises `TimeoutError` where it hangs."""
@@ -96,6 +109,8 @@ class Calls:
             out, err = process.communicate()
             if seconds is None:
                 raise TimeoutError(f"{words} hangs: {out}{err}") from None
+        if ACCIDENT.search(out + err):
+            self.accidents.append(f"an accident of {words}: {out}{err}")
         return Called(process.returncode, out, err)
 
 

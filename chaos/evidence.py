@@ -16,6 +16,8 @@ from chaos.workspace import PROGRAM, Workspace
 from interlock.evidence.export import HEADS, LEDGER
 from interlock.evidence.head import read_head
 
+_COMPLETED = ("window.completed", f"storage/db/evidence/{LEDGER}")
+
 
 class Evidence(Scene):
     """An auditor who exports, verifies, and keeps every head that he saw."""
@@ -37,7 +39,8 @@ class Evidence(Scene):
         self._dice = Random(seed)
         self._key = workspace.house.layout.evidence / "log.vkey"
         self._number = 0
-        self._torn = 0
+        self._tears: list[int] = []
+        """How long the log was when the ledger was torn."""
         self._wrong: list[str] = []
         self._heads: list[Path] = []
         self._export(self._dice)
@@ -76,7 +79,7 @@ class Evidence(Scene):
     @contextmanager
     def ledger_torn(self, _: str) -> Generator[None]:
         """The last line of the exported ledger is torn, as a power cut leaves it."""
-        self._torn += self._workspace.torn(self._workspace.house.layout.evidence / LEDGER, self._dice.random)
+        self._tears.append(self._workspace.tear(self._workspace.house.layout.evidence / LEDGER, self._dice.random))
         yield
 
     # --- what must hold -----------------------------------------------------------------------------------------------
@@ -84,6 +87,7 @@ class Evidence(Scene):
     def broken(self) -> Iterator[str]:
         """Every export verified, every head that was seen is one of this log, and what was torn was told of."""
         yield from self._wrong
+        yield from self._calls.accidents
         if not self._heads:
             yield "no export was made"
             return
@@ -91,9 +95,11 @@ class Evidence(Scene):
         said = self._interlock(self._dice, "evidence", "verify")
         if said.code:
             yield f"evidence verify says {said}"
-        completed = sum(each["kind"] == "window.completed" for each in logged(self._workspace.house))
-        if self._torn and not completed:
-            yield f"the ledger was torn {self._torn} times, and nobody told of it"
+        events = logged(self._workspace.house)
+        told = [index for index, each in enumerate(events) if (each["kind"], each["subject"]) == _COMPLETED]
+        for size in self._tears:
+            if not told or told[-1] < size:
+                yield f"the ledger was torn behind entry {size}, and nobody told of it"
 
     def _still_of_this_log(self) -> Iterator[str]:
         since = [word for head in self._heads for word in ("--since", str(head))]

@@ -48,14 +48,16 @@ class Storm:
     def __init__(self, scenes: Iterable[Scene]) -> None:
         """Take whom it hits."""
         self._scenes: Mapping[str, Scene] = {each.name: each for each in scenes}
-        self._targets: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._targets: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way: list[threading.Thread] = []
+        self.struck: list[Fault] = []
+        """What has happened."""
         self.failed: list[str] = []
         """What a fault could not do: then the storm itself is wrong."""
 
     def strike(self, fault: Fault) -> None:
         """Let it begin; it is over after its time."""
-        locks = [self._targets[fault.scene, each] for each in sorted(fault.on.split())]
+        locks = [self._targets[each] for each in sorted(fault.on.split())]
         thread = threading.Thread(target=self._last, args=(fault, locks), daemon=True)
         self._under_way.append(thread)
         thread.start()
@@ -71,6 +73,7 @@ class Storm:
                 held.enter_context(each)
             try:
                 with self._scenes[fault.scene].strike(fault.kind, fault.on):
+                    self.struck.append(fault)
                     time.sleep(fault.seconds)  # that is the fault
             except Exception as error:  # noqa: BLE001 - told where the storm is looked at
                 self.failed.append(f"{fault}: {type(error).__name__}: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from tests.engines.collector import Collector, agent, collecting
 from tests.postgres import Server, running
 
+from chaos.process import plain_environment
 from chaos.wire import Wire
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.app import Interlock
@@ -46,11 +46,6 @@ class Node:
     process: subprocess.Popen[bytes] | None = None
 
     @property
-    def clock(self) -> Path:
-        """The file by which its clock and its disk are wrong."""
-        return self.root.with_name(f"{self.name}.clock")
-
-    @property
     def said(self) -> Path:
         """The file with what it says."""
         return self.root.with_name(f"{self.name}.log")
@@ -59,13 +54,12 @@ class Node:
         """Start its process, unless it is there."""
         if self.process is not None and self.process.poll() is None:
             return
-        own = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
         visible = f"{sys.prefix},{_ROOT}"
         with self.said.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "chaos.process", str(self.clock), "--workspace", str(self.root), *self.words],
+                [sys.executable, "-m", "chaos.process", str(self.root), "--workspace", str(self.root), *self.words],
                 cwd=_ROOT,
-                env=own | _SETTINGS | {"INTERLOCK_WORKER_VISIBLE": visible},
+                env=plain_environment() | _SETTINGS | {"INTERLOCK_WORKER_VISIBLE": visible},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -138,10 +132,9 @@ class Fleet:
             node.start()
 
     def mend(self) -> None:
-        """Let everything be as it should: the database up, every wire whole, every clock right, every process there."""
+        """Let everything be as it should: the database up, every wire whole, every process there and awake."""
         for node in self.nodes:
             node.wire.heal()
-            node.clock.write_text("0")
             node.send(signal.SIGCONT)
         with contextlib.suppress(RuntimeError):  # it is up
             self.server.start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import threading
 import time
@@ -24,6 +26,7 @@ from interlock.loops.models import stamp
 _LOOPS = ("north", "south")
 _NAMES = ("loop_start", "iteration_start", "role_start", "role_end", "gates_evaluated", "iteration_end")
 _BUSY = "reconcile_busy"
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG))
 
 
 class Loops(Scene):
@@ -103,6 +106,9 @@ class Loops(Scene):
     def broken(self) -> Iterator[str]:
         """Hold each loop's state against a reconcile from nothing, and its escalations against its verdicts."""
         yield from self._wrong
+        yield from self._calls.accidents
+        if not self._codes[0]:
+            yield "nothing was reconciled"
         events = logged(self._workspace.house)
         for name in _LOOPS:
             yield from self._as_from_nothing(name)
@@ -165,6 +171,8 @@ class Loops(Scene):
         self._codes[said.code] += 1
         if said.code == 1 and _BUSY in said.out:
             threading.Event().wait(0.1)
+        elif said.code > 0 and not any(each in said.out + said.err for each in _FULL):
+            self._wrong.append(f"a reconcile of {name} says {said}")
 
     def _called(self, dice: Random, repo: Path, name: str) -> Called:
         words = ("--repo", str(repo), "--loop", name, "--alerts-enabled", "false")

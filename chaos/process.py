@@ -1,7 +1,7 @@
-"""A process of the product whose clock and disk can be wrong while it works: `python -m chaos.process FILE WORDS…`.
+"""A process of the product whose clock and disk can be wrong while it works: `python -m chaos.process HARM WORDS…`.
 
-The file holds by how many seconds the clock is wrong, and behind that how many seconds each `fsync` takes. Only this
-process sees that: the machine's clock and disk are the others' too.
+`HARM.clock` holds by how many seconds its clock is wrong, `HARM.disk` how many seconds each `fsync` takes: two files,
+so that neither fault undoes the other. Only this process sees that: the machine's clock and disk are the others' too.
 """
 
 from __future__ import annotations
@@ -10,24 +10,49 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from interlock.cli.main import main
 
 _LOOKS_SECONDS = 0.05
+_HOUR = 3600
+_OURS = ("INTERLOCK_", "ORCH_", "OPS_", "NOA_")
 
 
-def harmed(file: Path) -> None:
-    """Let `time.time` be wrong, and `os.fsync` slow, by what the file says, now and later."""
+@contextmanager
+def clock_jumping(harm: Path) -> Generator[None]:
+    """Let a process's clock go an hour ahead, then an hour behind, then right again."""
+    clock = _clock(harm)
+    clock.write_text(str(_HOUR))
+    yield
+    clock.write_text(str(-_HOUR))
+    time.sleep(1)
+    clock.write_text("0")
+
+
+@contextmanager
+def disk_slow(harm: Path, seconds: float) -> Generator[None]:
+    """Let each `fsync` of a process take so long."""
+    _disk(harm).write_text(str(seconds))
+    yield
+    _disk(harm).write_text("0")
+
+
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without what would speak to Interlock."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+def harmed(harm: Path) -> None:
+    """Let `time.time` be wrong, and `os.fsync` slow, by what the files say, now and later."""
     right, right_ns = time.time, time.time_ns  # noqa: TID251 - the clock itself is what is set here
     wrong_by = [0.0, 0.0]
 
     def look() -> None:
         while True:
-            told = file.read_text().split() if file.exists() else []
-            for place in range(2):
-                wrong_by[place] = float(told[place]) if len(told) > place else 0.0
+            wrong_by[:] = _told(_clock(harm)), _told(_disk(harm))
             time.sleep(_LOOKS_SECONDS)
 
     def slow(call: Callable[[int], None]) -> Callable[[int], None]:
@@ -41,6 +66,18 @@ def harmed(file: Path) -> None:
     time.time_ns = lambda: right_ns() + round(wrong_by[0] * 1e9)
     os.fsync, os.fdatasync = slow(os.fsync), slow(os.fdatasync)
     threading.Thread(target=look, daemon=True).start()
+
+
+def _clock(harm: Path) -> Path:
+    return harm.with_suffix(".clock")
+
+
+def _disk(harm: Path) -> Path:
+    return harm.with_suffix(".disk")
+
+
+def _told(file: Path) -> float:
+    return float(file.read_text() or 0) if file.exists() else 0.0
 
 
 if __name__ == "__main__":

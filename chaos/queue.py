@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from chaos.calls import Calls
 from chaos.fleet import ALICE
 from chaos.invariants import logged
+from chaos.process import clock_jumping
 from chaos.scene import Hand, Scene
 from chaos.session import BOARD, SHARED
 from chaos.workspace import PROGRAM, Workspace
@@ -30,12 +31,13 @@ from interlock.queue.models import Executor, ItemKind, NewItem
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SESSIONS = ("1", "2", "3")
-_HOUR = 3600
 _BOARD = (
     "| id | status | priority | task | success_criteria | owner_session | started_at_kst | due_at_kst | notes |\n"
     "|---|---|---|---|---|---|---|---|---|\n"
     f"| {SHARED} | PENDING | P2 | everybody's | s | - | - | - |  |\n"
 )
+_PROMISES = ("added", "claimed", "did", "steered", "marked", "wrote", "took", "finished")
+"""What a session writes down of what was promised to it."""
 _HELD = {"item.completed", "item.failed", "item.returned", "item.released"}
 """What only the holder of the last claim may do."""
 _BECOMES = {
@@ -75,6 +77,7 @@ class Queue(Scene):
         self._seed = seed
         self._place = workspace.place / "sessions"
         self._place.mkdir()
+        self._log = workspace.place / "sessions.log"
         (workspace.root / BOARD).write_text(_BOARD)
         self._dice = Random(seed)
         self._calls = Calls(workspace.root, workspace.environment)
@@ -82,8 +85,9 @@ class Queue(Scene):
         self._harms = {each: workspace.harm(f"session-{each}") for each in _SESSIONS}
         self._sessions: dict[str, subprocess.Popen[bytes]] = {}
         self._begun = 0
+        self._wrong: list[str] = []
         self._guard = threading.Lock()
-        workspace.limited.append(lambda: [each.pid for each in self._sessions.values() if each.poll() is None])
+        workspace.limited.append(lambda: [each.pid for each in list(self._sessions.values()) if each.poll() is None])
 
     def hands(self) -> Sequence[Hand]:
         """Let another session begin wherever one is gone."""
@@ -91,8 +95,9 @@ class Queue(Scene):
 
     def calm(self) -> None:
         """Let the sessions end what they are at, ask again for what was never answered, and tell what was not told."""
-        for session in self._sessions.values():
+        for slot, session in self._sessions.items():
             session.communicate(timeout=120)
+            self._is_as_meant(slot, 0)
         known = {words[1] for words in self._told("added")}
         with self._workspace.house.queue(ALICE) as queue:
             for _, mark in self._told("adds"):
@@ -103,7 +108,7 @@ class Queue(Scene):
 
     def told(self) -> str:
         """Count."""
-        acts = sum(len(self._told(each)) for each in ("added", "claimed", "did", "steered", "marked", "wrote"))
+        acts = sum(len(self._told(each)) for each in _PROMISES)
         return f"{acts} promises to {self._begun} sessions"
 
     def close(self) -> None:
@@ -122,6 +127,8 @@ class Queue(Scene):
             if on in self._sessions:
                 self._sessions[on].kill()
                 self._sessions[on].communicate()
+                self._is_as_meant(on, -signal.SIGKILL)
+                del self._sessions[on]
         yield
 
     @contextmanager
@@ -138,19 +145,17 @@ class Queue(Scene):
     @contextmanager
     def clock_jumps(self, on: str) -> Generator[None]:
         """A session's clock goes an hour ahead, then an hour behind, then right again."""
-        self._harms[on].write_text(f"{_HOUR} 0")
-        yield
-        self._harms[on].write_text(f"{-_HOUR} 0")
-        time.sleep(1)
-        self._harms[on].write_text("0 0")
+        with clock_jumping(self._harms[on]):
+            yield
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
     def broken(self) -> Iterator[str]:
         """Hold what was promised, the log, the counts, the files and the figures against each other."""
+        yield from self._wrong
+        yield from self._calls.accidents
         yield from (f"an accident: {' '.join(map(str, words[1:]))}" for words in self._told("accident"))
-        if not self._told("added") or not self._told("adds"):
-            yield "nobody was promised anything"
+        yield from (f"nobody was promised anything by `{verb}`" for verb in _PROMISES if not self._told(verb))
         events = logged(self._workspace.house)
         items = [each for each in events if each["kind"].startswith("item.")]
         yield from _in_order(items)
@@ -260,14 +265,22 @@ class Queue(Scene):
         time.sleep(0.1)
         for each in _SESSIONS:
             with self._guard:
-                if each not in self._sessions or self._sessions[each].poll() is not None:
+                if each in self._sessions and self._sessions[each].poll() is not None:
+                    self._is_as_meant(each, None)
+                    del self._sessions[each]
+                if each not in self._sessions:
                     self._start(each)
+
+    def _is_as_meant(self, slot: str, code: int | None) -> None:
+        """Take down a session that ended otherwise than we let it."""
+        if (came := self._sessions[slot].returncode) != code:
+            self._wrong.append(f"session {slot} ended by itself with {came}: {self._log.read_text()[-2000:]}")
 
     def _start(self, slot: str) -> None:
         self._begun += 1
         name = f"s{slot}-{self._begun}"
         words = (self._harms[slot], self._place / name, self._seed, name, self._workspace.root)
-        with (self._place.parent / "sessions.log").open("ab") as output:
+        with self._log.open("ab") as output:
             self._sessions[slot] = subprocess.Popen(
                 [sys.executable, "-m", "chaos.session", *map(str, words)],
                 cwd=_ROOT,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import ClassVar
 
 import psycopg
 
+from chaos.calls import accidents
 from chaos.fleet import LEASE_SECONDS, Node, fleet, until
 from chaos.invariants import broken, left_behind
+from chaos.process import clock_jumping
 from chaos.scene import Hand, Scene
 from interlock.runs.models import RunStatus
 
 _CALM_SECONDS = 600.0
-_HOUR = 3600
 _EACH = ("a", "b", "c")
 
 
@@ -69,7 +69,10 @@ class Runs(Scene):
 
     def broken(self) -> Iterator[str]:
         """Ask the log, the world outside, and the machine."""
-        return broken(self.fleet, self._wanted, self._export)
+        if not self._claims:
+            yield "no run was carried out"
+        yield from accidents(node.said for node in self.fleet.nodes)
+        yield from broken(self.fleet, self._wanted, self._export)
 
     def told(self) -> str:
         """Count."""
@@ -121,12 +124,8 @@ class Runs(Scene):
     @contextmanager
     def clock_jumps(self, on: str) -> Generator[None]:
         """The node's clock goes an hour ahead, then an hour behind, then right again."""
-        clock = self._nodes[on].clock
-        clock.write_text(str(_HOUR))
-        yield
-        clock.write_text(str(-_HOUR))
-        time.sleep(1)
-        clock.write_text("0")
+        with clock_jumping(self._nodes[on].root):
+            yield
 
     @contextmanager
     def leader_killed(self, on: str) -> Generator[None]:

@@ -19,7 +19,10 @@ class Scene(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[Mapping[str, Sequence[str]]]
-    """What can befall it: the name of the method that does it, and on what. What has several words takes them all."""
+    """What can befall it: the name of the method that does it, and on what. What has several words takes them all.
+
+    A word means the same thing in every scene: nothing is hit by two faults at a time, which would undo each other.
+    """
     lasts: ClassVar[Sequence[float]] = (0.2, 1.0, 2.5)
     """For how many seconds a fault may last."""
     pace: ClassVar[tuple[float, float]] = (0.3, 3.0)

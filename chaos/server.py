@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -12,17 +13,21 @@ from typing import Any, ClassVar
 import httpx2
 from tests.engines.collector import agent, collecting
 
-from chaos.fleet import ALICE, until
+from chaos.fleet import until
 from chaos.invariants import agents_are_as_claimed, ended_once, left_behind, logged, nothing_left
 from chaos.scene import Hand, Scene
 from chaos.workspace import TOKEN, Workspace
-from interlock.kernel.errors import InterlockError
 from interlock.runs.models import RunStatus
 
 _CLIENTS = 3
 _CALM_SECONDS = 180.0
-_RUNS = 0.15
-"""How many of the approved drafts are carried out; the others' runs are cancelled."""
+_PATIENCE_SECONDS = 60.0
+_LAST = 20
+"""How much is asked for when all is calm; a server may be down for all of a short storm."""
+_CANCELLED = 0.8
+"""How many of the runs are cancelled; the others are to be done."""
+_SHORTLY, _FOR_LONG = 6, 600
+"""For how many tenths of a second an agent works that is to end, and one that is to be cancelled."""
 
 
 class Server(Scene):
@@ -39,6 +44,9 @@ class Server(Scene):
         self._lock = threading.Lock()
         self._answered: dict[str, list[str]] = defaultdict(list)
         """What was made for a key, as often as it was answered."""
+        self._promised: list[tuple[str, str]] = []
+        """The event that an answer without a key promised, and its subject."""
+        self._wrong: list[str] = []
         self._asked = 0
 
     def hands(self) -> Sequence[Hand]:
@@ -50,12 +58,12 @@ class Server(Scene):
         return self._workspace.connections_dropped(on)
 
     def calm(self) -> None:
-        """Ask for a last thing, cancel what nobody will carry out, and wait until every run has ended."""
-        _Client(self, "last").act(Random(0))
+        """Ask for some last things, and wait until every run has ended."""
         runs = self._workspace.house.runs
-        for run in runs.list(status=RunStatus.PENDING, limit=100_000):
-            with suppress(InterlockError):  # a worker has begun it just now
-                runs.cancel(ALICE, run.id)
+        client, dice = _Client(self, "last"), Random(0)
+        for _ in range(_LAST):
+            if not self._wrong:  # else it may be that nobody is ever answered
+                client.act(dice)
         until(
             lambda: not runs.list(status=RunStatus.PENDING) and not runs.list(status=RunStatus.RUNNING),
             _CALM_SECONDS,
@@ -66,11 +74,12 @@ class Server(Scene):
 
     def broken(self) -> Iterator[str]:
         """Hold what was answered against the log."""
+        yield from self._wrong
         for key, ids in self._answered.items():
             if len(set(ids)) > 1:
                 yield f"the key {key} was answered with {sorted(set(ids))}"
-        if not self._answered:
-            yield "nothing was answered"
+        if len({kind for kind, _ in self._promised}) < 3:
+            yield f"nothing was promised but {self._promised}"
         events = logged(self._workspace.house)
         yield from self._made_once(events)
         yield from self._one_draft_for_each_prompt()
@@ -85,6 +94,9 @@ class Server(Scene):
             times = made[kinds[ids[0][0]], ids[0]]
             if times != 1:
                 yield f"what the key {key} made, {ids[0]}, is {times} times in the log"
+        for kind, subject in self._promised:
+            if made[kind, subject] != 1:
+                yield f"{kind} of {subject} was promised, and is {made[kind, subject]} times in the log"
 
     def _one_draft_for_each_prompt(self) -> Iterator[str]:
         house = self._workspace.house
@@ -111,9 +123,9 @@ class Server(Scene):
         """Where the server answers."""
         return self._workspace.address
 
-    def command(self) -> Sequence[str]:
-        """Return what an agent does: it tells the world outside."""
-        return agent(self._collector.port, "for i in 1 2 3 4 5 6; do say tick; sleep 0.1; done; say ends")
+    def command(self, ticks: int) -> Sequence[str]:
+        """Return what an agent does: it tells the world outside, so often."""
+        return agent(self._collector.port, f"for i in $(seq {ticks}); do say tick; sleep 0.1; done; say ends")
 
     def asked(self) -> None:
         """Count a request."""
@@ -125,6 +137,16 @@ class Server(Scene):
         with self._lock:
             self._answered[key].append(made)
 
+    def promised(self, kind: str, subject: str) -> None:
+        """Take down what was answered to have happened."""
+        with self._lock:
+            self._promised.append((kind, subject))
+
+    def refused(self, said: str) -> None:
+        """Take down that somebody was refused what he may have, or never answered."""
+        with self._lock:
+            self._wrong.append(said)
+
 
 class _Client:
     """Somebody who asks until there is an answer, and sometimes once more."""
@@ -135,48 +157,57 @@ class _Client:
         self._number = 0
 
     def act(self, dice: Random) -> None:
-        """Ask for a draft, approve it, run it; or for an item."""
+        """Ask for an item; or for a draft, which may be approved, and carried out or cancelled."""
         self._number += 1
         key = f"{self._name}-{self._number}"
         if dice.random() < 0.3:
             self._made(dice, key, "/ops/queue/items", {"task": f"asked {key}", "success_criteria": "it is there"})
             return
-        does = dice.random() < _RUNS
-        work = {"command": list(self._scene.command())} if does else None
-        draft = self._made(dice, key, "/ops/drafts", {"prompt": key, "work": work})
+        is_cancelled = dice.random() < _CANCELLED
+        command = list(self._scene.command(_FOR_LONG if is_cancelled else _SHORTLY))
+        draft = self._made(dice, key, "/ops/drafts", {"prompt": key, "work": {"command": command}})
         if draft is None or dice.random() < 0.5:
             return
-        approved = f"a_{draft.removeprefix('d_')}"
-        if self._ask("POST", f"/ops/drafts/{draft}/approve") is None:
-            return
-        run = self._made(dice, f"run-{key}", "/ops/runs", {"approved_id": approved})
-        if run is not None and not does:
-            self._ask("POST", f"/ops/runs/{run}/cancel")
+        run = self._run(dice, key, draft)
+        if run is not None and not is_cancelled:
+            self._scene.promised("run.done", run)
+        elif run is not None and self._ask(f"/ops/runs/{run}/cancel"):
+            self._scene.promised("run.cancelled", run)
+
+    def _run(self, dice: Random, key: str, draft: str) -> str | None:
+        if not self._ask(f"/ops/drafts/{draft}/approve"):
+            return None
+        self._scene.promised("draft.approved", draft)
+        return self._made(dice, f"run-{key}", "/ops/runs", {"approved_id": f"a_{draft.removeprefix('d_')}"})
 
     def _made(self, dice: Random, key: str, path: str, body: Mapping[str, Any]) -> str | None:
-        """Ask for something under a key, until it is there; None where the server says no."""
-        made = self._ask("POST", path, key, body)
+        """Ask for something under a key; None where it is not made."""
+        made = self._ask(path, key, body)
         if made is None:
             return None
         self._scene.answered(key, str(made["id"]))
-        if dice.random() < 0.2 and (again := self._ask("POST", path, key, body)):
+        if dice.random() < 0.2 and (again := self._ask(path, key, body)):
             self._scene.answered(key, str(again["id"]))
         return str(made["id"])
 
-    def _ask(self, method: str, path: str, key: str = "", body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """Ask until there is an answer, at most for a minute; None where it is no, or where there is none."""
+    def _ask(self, path: str, key: str = "", body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Ask until there is an answer, for a minute; None where there is none, or where it is no: both are taken down.
+
+        Without a key a repetition may find that it has happened already.
+        """
         headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Idempotency-Key": key} if key else {})
-        for _ in range(100):
+        deadline, again = time.monotonic() + _PATIENCE_SECONDS, False
+        while time.monotonic() < deadline:
             self._scene.asked()
-            try:
+            with suppress(httpx2.TransportError, OSError):
                 with httpx2.Client(base_url=self._scene.address, timeout=3, headers=headers) as client:
-                    answer = client.request(method, path, json=body)
-            except (httpx2.TransportError, OSError):
-                threading.Event().wait(0.1)
-                continue
-            if answer.status_code < 300:
-                return answer.json()
-            if answer.status_code < 500:
-                return None
+                    answer = client.post(path, json=body)
+                if answer.status_code < 300 or (answer.status_code == 409 and again and not key):
+                    return answer.json()
+                if answer.status_code < 500:
+                    self._scene.refused(f"{path} is refused: {answer.status_code} {answer.text}")
+                    return None
+            again = True
             threading.Event().wait(0.1)
+        self._scene.refused(f"{path} is not answered within {_PATIENCE_SECONDS} s")
         return None

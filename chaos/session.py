@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from chaos.calls import ACCIDENT
 from chaos.process import harmed
 from interlock.cli import ops
 from interlock.cli.main import main
@@ -29,7 +30,6 @@ SHARED = "SHARED"
 """A row of it on which everybody writes a mark."""
 _WORKS_SECONDS = (0, 0, 0, 0, 0, 0, 0.2, 5)
 """How long it works on an item; the longest is longer than its lease and the back-off behind that."""
-_ACCIDENT = "this should not have happened"
 
 
 class Session:
@@ -41,17 +41,17 @@ class Session:
         self._dice = Random(f"{seed} {name}")
         self._name = name
         self._workspace = workspace
+        self._on_board = ("--queue", str(workspace / BOARD))
         self._number = 0
         self._known: list[str] = []
 
     def act(self) -> None:
         """Do one thing."""
         self._number += 1
-        if self._number == 1:
-            self._add(f"{self._name}/1")
-            return
+        first = [self._add, self._mark, self._row, self._work, self._steer]
         acts = [self._add, self._work, self._work, self._work, self._steer, self._board, self._board, self._look]
-        self._dice.choice(acts)(f"{self._name}/{self._number}")
+        act = first[self._number - 1] if self._number <= len(first) else self._dice.choice(acts)
+        act(f"{self._name}/{self._number}")
 
     # --- what it does -------------------------------------------------------------------------------------------------
 
@@ -94,21 +94,22 @@ class Session:
             self._asks("steered", words[0], item_id, mark)
 
     def _board(self, mark: str) -> None:
-        board = ("--queue", str(self._workspace / BOARD))
-        if self._dice.random() < 0.4:
-            self._asks("marks", mark)
-            if self._queue("replan", SHARED, "--notes", mark, *board):
-                self._asks("marked", mark)
-            return
-        added = self._queue("add", "--task", mark, "--success-criteria", "s", *board)
+        (self._mark if self._dice.random() < 0.4 else self._row)(mark)
+
+    def _mark(self, mark: str) -> None:
+        if self._queue("replan", SHARED, "--notes", mark, *self._on_board):
+            self._asks("marked", mark)
+
+    def _row(self, mark: str) -> None:
+        added = self._queue("add", "--task", mark, "--success-criteria", "s", *self._on_board)
         if not added:
             return
         self._asks("wrote", added["id"], mark)
-        taken = self._queue("claim", "--owner-session", self._name, *board)
+        own = ("--owner-session", self._name)
+        taken = self._queue("claim", *own, *self._on_board)
         if taken and taken["id"] is not None:
             self._asks("took", taken["id"])
-            done = self._queue("complete", taken["id"], "--owner-session", self._name, "--notes", mark, *board)
-            if done:
+            if self._queue("complete", taken["id"], *own, "--notes", mark, *self._on_board):
                 self._asks("finished", taken["id"], mark)
 
     def _look(self, _: str) -> None:
@@ -127,11 +128,16 @@ class Session:
         return json.loads(out.getvalue()) if code == 0 else None
 
     def _heard(self, words: Sequence[str], said: str) -> None:
-        if _ACCIDENT in said:
+        if ACCIDENT.search(said):
             self._asks("accident", *words, said)
 
     def _asks(self, *words: object) -> None:
-        os.write(self._account, json.dumps(words).encode() + b"\n")
+        line = json.dumps(words).encode() + b"\n"
+        while line:  # no file may grow where no disk could be mounted to be full
+            try:
+                line = line[os.write(self._account, line) :]
+            except OSError:
+                time.sleep(0.05)
 
 
 def _until_told() -> threading.Event:

@@ -11,6 +11,17 @@ from pathlib import Path
 _SOCKET = ".s.PGSQL.5432"
 
 
+def connect_to_postgres(folder: Path) -> socket.socket:
+    """Connect to the PostgreSQL whose socket is in this folder; raises `OSError` while it is down."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        server.connect(str(folder / _SOCKET))
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
 class Wire:
     """Forwards what comes on one socket to a server."""
 
@@ -24,7 +35,8 @@ class Wire:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listening.listen(128)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @classmethod
     def to_postgres(cls, here: Path, there: Path) -> Wire:
@@ -32,17 +44,7 @@ class Wire:
         here.mkdir(mode=0o700)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(str(here / _SOCKET))
-
-        def connect() -> socket.socket:
-            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                server.connect(str(there / _SOCKET))
-            except OSError:
-                server.close()
-                raise
-            return server
-
-        return cls(listening, connect)
+        return cls(listening, lambda: connect_to_postgres(there))
 
     @classmethod
     def to_port(cls, port: Callable[[], int]) -> Wire:
@@ -77,7 +79,10 @@ class Wire:
         self._whole.set()
 
     def close(self) -> None:
-        """End for good."""
+        """End for good. Who still waited for a caller would take one of the next socket that gets this number."""
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(10)
         self._listening.close()
         self.cut()
         self._whole.set()

@@ -18,13 +18,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import httpx2
+
+from chaos.calls import accidents
 from chaos.fleet import ALICE, until
 from chaos.invariants import proven
+from chaos.process import clock_jumping, disk_slow, plain_environment
 from chaos.scene import Hand, Scene
 from chaos.wire import Wire
 from interlock.app import Interlock
@@ -34,7 +38,6 @@ from interlock.workspace.windows import only_writer
 TOKEN = "storm-" + "x" * 32
 PROGRAM = Path(sys.executable).with_name("interlock")
 _ROOT = Path(__file__).resolve().parents[1]
-_HOUR = 3600
 _MEGABYTES = 192
 _SLOW_SECONDS = 0.15
 _SETTINGS = {
@@ -99,12 +102,12 @@ class Workspace(Scene):
         self.root = self.disk / "workspace"
         create_workspace(self.root, ALICE, database_url="", replace=False)
         self.house = Interlock.at(self.root)
-        self.environment = _plain() | _SETTINGS | {"ORCH_TOKEN": TOKEN}
+        self.environment = plain_environment() | _SETTINGS | {"ORCH_TOKEN": TOKEN}
         self.limited: list[Callable[[], Sequence[int]]] = [self._server_pids]
         """Who meets a full disk where none can be mounted: each names processes of its own."""
         self.wire = Wire.to_port(self._port)
-        self._harm = place / "server.harm"
-        self._harms = [self._harm]
+        self._harms: list[Path] = []
+        self._harm = self.harm("server")
         self._server: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self._mended = threading.Lock()
@@ -123,20 +126,19 @@ class Workspace(Scene):
         return self.disk / "ballast"
 
     def harm(self, name: str) -> Path:
-        """Return the file by which a process's clock and disk are wrong; a slow disk is slow for it as well."""
-        file = self.place / f"{name}.harm"
-        self._harms.append(file)
-        return file
+        """Return by what a process's clock and disk are wrong; a slow disk is slow for it as well."""
+        harm = self.place / name
+        self._harms.append(harm)
+        return harm
 
-    def torn(self, file: Path, dice: Callable[[], float]) -> bool:
-        """Cut a file somewhere in its last line, as a power cut may; False where there is nothing to cut."""
-        with only_writer(self.house.layout), suppress(FileNotFoundError):
+    def tear(self, file: Path, dice: Callable[[], float]) -> int:
+        """Cut a file somewhere in its last line, as a power cut may; returns how long the log was then."""
+        with only_writer(self.house.layout):
             data = file.read_bytes()
             begun = data.rstrip(b"\n").rfind(b"\n") + 1
-            if begun < len(data) - 2:
+            if data.endswith(b"\n"):  # else it is torn already
                 os.truncate(file, begun + 1 + int(dice() * (len(data) - begun - 2)))
-                return True
-        return False
+            return self.house.event_log.size()
 
     # --- the scene ----------------------------------------------------------------------------------------------------
 
@@ -146,22 +148,20 @@ class Workspace(Scene):
 
     def calm(self) -> None:
         """Let everything be as it should, with a server that answers."""
-        self.ballast.unlink(missing_ok=True)
-        self.wire.heal()
-        for file in self._harms:
-            file.write_text("0 0")
         until(self._answers, 120, "the server answers")
 
     def broken(self) -> Iterator[str]:
         """Hold every window and the exported evidence against the database."""
         self._end()
+        yield from accidents(self.place.glob("server-*.log"))
+        if not self._starts:
+            yield "there was no server"
         self.house.catch_up(ALICE)
         for windows in (self.house.windows, self.house.delivery.windows):
             yield from (f"{each.path} {each.problem}" for each in windows.differences())
         yield from proven(self.house, self.place / "last-export")
         self.house.windows.rebuild(ALICE, "after the storm")  # which clears away what a kill left half written
-        left = [each for each in self.root.rglob(".*.tmp") if each.is_file() and _is_old(each)]
-        yield from (f"left behind: {each}" for each in left)
+        yield from (f"left behind: {each}" for each in self.root.rglob(".*.tmp") if each.is_file())
 
     def told(self) -> str:
         """Count."""
@@ -194,18 +194,15 @@ class Workspace(Scene):
     @contextmanager
     def disk_slow(self, _: str) -> Generator[None]:
         """Writing takes its time."""
-        for file in self._harms:
-            file.write_text(f"0 {_SLOW_SECONDS}")
         enough = threading.Event()
         thread = threading.Thread(target=self._commit_slowly, args=(enough,))
         thread.start()
-        try:
+        with ExitStack() as slow:
+            for each in self._harms:
+                slow.enter_context(disk_slow(each, _SLOW_SECONDS))
             yield
-        finally:
-            enough.set()
-            thread.join()
-            for file in self._harms:
-                file.write_text("0 0")
+        enough.set()
+        thread.join()
 
     @contextmanager
     def server_killed(self, _: str) -> Generator[None]:
@@ -231,11 +228,8 @@ class Workspace(Scene):
     @contextmanager
     def clock_jumps(self, _: str) -> Generator[None]:
         """The server's clock goes an hour ahead, then an hour behind, then right again."""
-        self._harm.write_text(f"{_HOUR} 0")
-        yield
-        self._harm.write_text(f"{-_HOUR} 0")
-        time.sleep(1)
-        self._harm.write_text("0 0")
+        with clock_jumping(self._harm):
+            yield
 
     @contextmanager
     def connections_dropped(self, _: str) -> Generator[None]:
@@ -322,11 +316,9 @@ class Workspace(Scene):
         return int(said[1])
 
     def _answers(self) -> bool:
-        self._down = False
         self._look_after()
-        with suppress(OSError):
-            self._port()
-            return True
+        with suppress(httpx2.TransportError):
+            return httpx2.get(f"{self.address}/health", timeout=3).status_code == 200
         return False
 
     def _end(self) -> None:
@@ -342,17 +334,7 @@ class Workspace(Scene):
         return [] if self._server is None or self._server.poll() is not None else [self._server.pid]
 
 
-def _plain() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "ORCH_"))}
-
-
 def _limit(pids: Sequence[int], limits: tuple[int, int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
-
-
-def _is_old(file: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return time.time() - file.stat().st_mtime > 1  # noqa: TID251 - a file's time is the machine's
-    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -14,8 +15,10 @@ from typing import Protocol
 import psycopg
 import pytest
 
+from interlock.access.local import local_principal
 from interlock.access.models import Actor, Principal, PrincipalKind
 from interlock.app import Interlock
+from interlock.founding import create_workspace
 from interlock.kernel.ids import UlidSource
 from interlock.settings import Settings
 from interlock.storage.database import Database
@@ -23,6 +26,7 @@ from interlock.storage.postgres.database import PostgresDatabase
 from interlock.storage.sqlite.database import SqliteDatabase
 from interlock.workspace.layout import Layout
 from interlock.workspace.service import make_keys
+from tests.around import KEEP, ours
 from tests.founded import Founded
 from tests.postgres import MEMORY, roomy_memory, running_server
 
@@ -40,7 +44,12 @@ class Found(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the tests' folders lie in memory, where there is room: they make some hundred thousand files."""
+    """Let no test see settings of whoever runs it.
+
+    Let the tests' folders lie in memory, where there is room: they make some hundred thousand files.
+    """
+    for name in ours():
+        del os.environ[name]
     memory = roomy_memory()
     if memory is not None and config.getoption("basetemp") is None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
@@ -56,7 +65,7 @@ def path_on_disk() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """A PostgreSQL server of our own, or the one that INTERLOCK_TEST_POSTGRES_URL names; never skipped."""
-    named = os.environ.get("INTERLOCK_TEST_POSTGRES_URL")
+    named = os.environ.get(KEEP)
     if named:
         yield named
         return
@@ -188,6 +197,20 @@ def house(database: Database, tmp_path: Path) -> Interlock:
     layout = Layout(tmp_path)
     make_keys(layout, ORIGIN, "alice")
     return Interlock(layout, Settings(), database, UlidSource())
+
+
+@pytest.fixture(scope="session")
+def fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of whoever runs the tests, as `init` leaves it; copied, never used."""
+    root = tmp_path_factory.mktemp("fresh") / "workspace"
+    create_workspace(root, Actor(principal=local_principal(lambda: None, None)), database_url="", replace=False)
+    return root
+
+
+@pytest.fixture
+def workspace(fresh_workspace: Path, tmp_path: Path) -> Path:
+    """The same, of the test's own."""
+    return Path(shutil.copytree(fresh_workspace, tmp_path / "workspace", symlinks=True))
 
 
 def until(condition: object, seconds: float = 5.0) -> None:

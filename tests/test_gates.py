@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +61,13 @@ class House:
         done = self.run("--json", *options)
         return Looked(done.returncode, {each["gate"]: each for each in json.loads(done.stdout)["gates"]})
 
+    def locked(self) -> Sequence[str]:
+        """Return what a user installs, as `name==version`."""
+        export = ("uv", "export", "--frozen", "--quiet", "--no-default-groups", "--all-extras", "--no-emit-project")
+        program = Path(sys.executable).with_name(export[0])
+        done = subprocess.run([program, *export[1:]], cwd=self.root, check=True, capture_output=True, text=True)
+        return re.findall(r"^[^ #=]+==[^ ]+", done.stdout, re.MULTILINE)
+
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         asking = {"npm_config_registry": f"{self.knowing.address}/", "npm_config_fetch_retries": "0"}
@@ -106,7 +115,7 @@ DEFECTS: Mapping[str, tuple[Callable[[House], object], str]] = {
     "site": (lambda house: house.append("docs/index.md", "\n[more](none.md)\n"), "none.md"),
     "console": (lambda house: house.append("ui/src/one.ts", 'export const two: number = "2";\n'), "TS2322"),
     "dead": (lambda house: house.append(WORDS, NEVER), "words.py:6: unused function 'never'"),
-    "bandit": (lambda house: house.append(DOOR, 'eval("GREETING")  # noqa: S307 so be it\n'), "B307"),
+    "bandit": (lambda house: house.append(DOOR, 'eval("GREETING")  # noqa: S307  # so be it\n'), "B307"),
     "suppressions": (
         lambda house: house.append("tests/test_one.py", "\n\nTWO = lambda: 2  # noqa: E731\n"),
         "tests/test_one.py:8: # noqa: E731",
@@ -126,7 +135,9 @@ def test_a_house_in_order_passes_every_gate(house: House) -> None:
     found = house.look()
     assert found.results("passed") == list(found.gates), found.gates
     assert found.code == 0
-    assert len(house.knowing.asked) > 50
+    locked = {each.split("==")[0] for each in house.locked()}
+    assert {*house.knowing.asked} == {*locked, "npm"}, "each is looked up, for whatever platform it is"
+    assert len(locked) > 50
 
 
 @pytest.mark.parametrize("gate", DEFECTS)
@@ -176,10 +187,34 @@ def test_who_knows_nothing_has_not_passed(house: House, gate: str) -> None:
 
 
 def test_a_service_that_is_not_there_is_unreachable(house: House) -> None:
-    house.knowing.address = "http://127.0.0.1:9"
-    found = house.look("--only", "audit", "--only", "console-audit")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        taken.shutdown(socket.SHUT_RD)  # so nobody else has the port, and nobody answers
+        house.knowing.address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        found = house.look("--only", "audit", "--only", "console-audit")
     assert found.results("unreachable") == ["audit", "console-audit"]
     assert found.code == 5
+
+
+def test_who_was_asked_about_some_packages_only_has_not_passed(house: House) -> None:
+    told = [dict(zip(("name", "version"), each.split("=="), strict=True)) for each in house.locked()]
+    (house.root / "src" / "pip_audit").mkdir()
+    tool = "import json\n\n\ndef audit():\n    print(json.dumps({{'dependencies': {told}}}))\n"
+    for name, text in (("__init__.py", ""), ("_cli.py", tool.format(told=told))):
+        house.append(f"src/pip_audit/{name}", text)
+    assert house.look("--only", "audit").results("passed") == ["audit"]
+    (house.root / "src/pip_audit/_cli.py").write_text(tool.format(told=told[1:]), encoding="utf-8")
+    found = house.look("--only", "audit")
+    assert (found.code, found.results("unreachable")) == (5, ["audit"])
+    assert found.gates["audit"]["details"] == house.locked()[0]
+
+
+def test_a_lock_of_nothing_is_no_pass(house: House) -> None:
+    own = '[[package]]\nname = "interlock"\nversion = "0.1.0"\nsource = { editable = "." }\n'
+    lock = f'version = 1\nrevision = 3\nrequires-python = ">=3.11"\n\n{own}'
+    (house.root / "uv.lock").write_text(lock, encoding="utf-8")
+    found = house.look("--only", "audit", "--only", "licences")
+    assert found.results("FAILED") == ["licences", "audit"]
+    assert {gate["line"] for gate in found.gates.values()} >= {"the lock holds nothing that a user installs"}, found
 
 
 def test_a_failure_weighs_more_than_what_is_unreachable(house: House) -> None:
@@ -222,10 +257,56 @@ def test_a_remark_counts_only_with_its_reason(house: House) -> None:
     assert house.look("--only", "bandit").results("FAILED") == ["bandit"]
 
 
+SILENT = (
+    *("#noqa", "# NOQA", "# noqa: F401", "# noqa: F401 -", "# noqa:F401,E501", "# noqa: F401 because"),
+    *("# flake8: noqa", "# ruff: noqa", "# ruff: noqa: PTH112", "# isort: skip_file", "# mypy: ignore-errors"),
+    *("# type: ignore", "# type:ignore[a]", "# pyright: ignore", "# pyright: ignore[reportX, reportY]", "# nosec B105"),
+)
+SILENT_CONSOLE = ("// biome-ignore lint/a/b", "/* biome-ignore-all lint/a", "// @ts-ignore", "/* v8 ignore next")
+
+
+def test_whoever_silences_a_check_in_any_form_says_why(house: House) -> None:
+    mixed, whole = "# noqa: F401  # type: ignore[a]", "# pyright: reportX=false, reportY=false\n# pyright: basic"
+    bare = [*SILENT, f"{mixed} - why", *whole.splitlines()]
+    told = [*(f"{each} - why" for each in SILENT), "# noqa  # why", mixed.replace("  #", " - why  #") + " - why"]
+    bare_there = [*SILENT_CONSOLE, "// biome-ignore lint/a/b: <explanation>", "// @ts-nocheck -"]
+    told_there = [f"{each}: why" for each in SILENT_CONSOLE]
+    house.append("tests/bare.py", "\n".join(bare))
+    house.append("tests/told.py", "\n".join([*told, "# why", whole]))
+    house.append("ui/src/bare.ts", "\n".join(bare_there))
+    house.append("ui/src/told.ts", "\n".join(told_there))
+    found = house.look("--only", "suppressions").gates["suppressions"]["details"].splitlines()
+    expected = [
+        f"{path}:{number}"
+        for path, lines in (("tests/bare.py", bare), ("ui/src/bare.ts", bare_there))
+        for number in range(1, len(lines) + 1)
+    ]
+    assert [":".join(line.split(":")[:2]) for line in found] == expected
+
+
+def test_a_test_is_skipped_only_for_what_is_excused_and_not_unseen(house: House) -> None:
+    house.append("tests/test_one.py", "\n\ndef test_two() -> None:\n    pytest.skip('no moon')\n")
+    house.replace("tests/test_one.py", '"""One test."""\n', '"""One test."""\n\nimport pytest\n')
+    found = house.look("--only", "tests")
+    assert found.results("FAILED") == ["tests"]
+    assert re.fullmatch(r"SKIPPED \[1\] tests/test_one\.py:\d+: no moon: .*", found.gates["tests"]["line"]), found
+    row = '[[skipped]]\npath = "tests/test_one.py"\nsays = ["no moon"]\nreason = "a test"\n'
+    house.append("scripts/gates/excused.toml", row)
+    found = house.look("--only", "tests")
+    assert found.results("passed") == ["tests"]
+    assert "1 skipped" in found.gates["tests"]["line"]
+    house.replace("tests/test_one.py", "pytest.skip('no moon')", "print(pytest)")
+    found = house.look("--only", "tests")
+    assert found.results("FAILED") == ["tests"]
+    assert found.gates["tests"]["line"] == "excused.toml: no test of tests/test_one.py is skipped with 'no moon'"
+
+
 def test_every_excuse_has_its_reason() -> None:
-    told = importlib.import_module("tomllib").loads((ROOT / "scripts/gates/excused.toml").read_text(encoding="utf-8"))
-    assert set(told) == {"unused", "planted"}
+    told = tomllib.loads((ROOT / "scripts/gates/excused.toml").read_text(encoding="utf-8"))
+    assert set(told) == {"unused", "planted", "skipped"}
     assert all(row["reason"] for rows in told.values() for row in rows)
+    skips = [(row["path"], says) for row in told["skipped"] for says in row["says"]]
+    assert [each for each in skips if each[1] not in (ROOT / each[0]).read_text(encoding="utf-8")] == []
 
 
 # --- the pages of this project ----------------------------------------------------------------------------------------

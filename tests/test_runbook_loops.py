@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import until
 from tests.docs.page import ROOT, Said, Terminal, sections
+from tests.ports import free_port
 
 PAGE = "docs/runbooks/ops-manager.md"
 SUPERLOOP = ROOT / "tests" / "loops" / "superloop.sh"
@@ -40,11 +41,6 @@ def _make_jq(folder: Path) -> None:
 def _nobody_listens(port: int) -> bool:
     with socket.socket() as caller:
         return caller.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 @dataclass
@@ -229,7 +225,7 @@ AFTER: dict[str, Callable[[Place], None]] = {
 @pytest.mark.proves("loop-page")
 @pytest.mark.timeout(180)
 def test_every_command_of_the_loops_page_works(tmp_path: Path) -> None:
-    workspace, repo, port = tmp_path / "workspace", tmp_path / "repo", _free_port()
+    workspace, repo, port = tmp_path / "workspace", tmp_path / "repo", free_port()
     _make_jq(tmp_path)
     repo.mkdir()
     workspace.mkdir()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,15 +18,17 @@ import interlock
 from interlock.app import Interlock
 from interlock.approval.models import Work
 from interlock.founding import create_workspace
+from tests.around import without_ours
 from tests.conftest import ALICE
 from tests.docs import page
 from tests.docs.page import ROOT
-from tests.engines.temporal_server import BINARY, free_port, needs_temporal
+from tests.engines.temporal_server import BINARY, needs_temporal
 from tests.engines.world import INTERLOCK, make_repository, surroundings
+from tests.ports import free_port
+from tests.postgres import ON_THE_PAGES
 
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 COMMANDS = page.typed("docs/scale.md")
-_ELSEWHERE = "postgresql://interlock@db.example.org/interlock"
 _LONGEST_SECONDS = 400
 _BEHIND = re.compile(r" & (\w+)=\$!$")
 
@@ -55,7 +55,7 @@ def typed(line: str) -> str:
 def test_every_command_of_the_page_works(tmp_path: Path, postgres_url: str) -> None:
     needs_temporal()
     assert len(COMMANDS) > 45
-    there = {_ELSEWHERE: shlex.quote(postgres_url), "7233": str(free_port()), "9325": str(free_port())}
+    there = {ON_THE_PAGES: shlex.quote(postgres_url), "7233": str(free_port()), "9325": str(free_port())}
     script = "\n".join(f"echo '[{number}]' after $SECONDS s; {typed(line)}" for number, line in enumerate(COMMANDS))
     assert all(told in script for told in there)
     script = re.sub("|".join(map(re.escape, there)), lambda found: there[found[0]], script)
@@ -76,8 +76,7 @@ def test_every_command_of_the_page_works(tmp_path: Path, postgres_url: str) -> N
 
 def shell(script: str, folder: Path, said: Path, more: dict[str, str]) -> int:
     """Carry out a script in one bash, and end everything that it began; returns its exit code."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "ORCH_"))}
-    own |= {
+    own = without_ours() | {
         "PATH": f"{BINARY.parent}:/usr/bin:/bin",
         "HOME": str(folder),
         # This checkout, and the repository of the page, may lie in /tmp, where an agent sees nothing else.
@@ -98,10 +97,7 @@ def shell(script: str, folder: Path, said: Path, more: dict[str, str]) -> int:
         except subprocess.TimeoutExpired:
             return -1
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(bash.pid, signal.SIGTERM)
-                os.killpg(bash.pid, signal.SIGKILL)
-            bash.wait()
+            page.end_group(bash)
 
 
 @pytest.mark.timeout(240)

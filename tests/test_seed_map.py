@@ -21,6 +21,7 @@ from typing import Any, cast
 import pytest
 
 from interlock.loops import reasons
+from tests.around import without_ours
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "seed-map.md"
@@ -91,9 +92,8 @@ class Lived:
             self._run([str(ROOT / "tests/loops/superloop.sh"), verb, "--repo", str(self.repo), "--loop", "demo"])
 
     def _run(self, words: Sequence[str], *, code: int = 0) -> str:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("INTERLOCK_", "OPS_"))}
         environment = {
-            **kept,
+            **without_ours(),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "SUPERLOOP_BIN": str(ROOT / "tests/loops/superloop.sh"),
             "COLUMNS": "200",
@@ -123,7 +123,7 @@ def _file(_lived: Lived, path: str) -> bool:
 
 def _help(lived: Lived, words: str) -> bool:
     command, _, said = words.partition(":")
-    return said in _helps(lived, command)
+    return bool(re.search(rf"(?<![\w-]){re.escape(said)}(?![\w-])", _helps(lived, command)))
 
 
 @functools.cache
@@ -181,7 +181,7 @@ def _test(_lived: Lived, words: str) -> bool:
 
 
 def _ui(_lived: Lived, name: str) -> bool:
-    return any((ROOT / "ui" / "src").rglob(Path(name).name))
+    return any(path.as_posix().endswith(f"/{name}") for path in (ROOT / "ui" / "src").rglob("*"))
 
 
 HELD: Mapping[str, Callable[[Lived, str], bool]] = {
@@ -226,6 +226,23 @@ def test_every_kind_of_place_can_be_missing(lived: Lived) -> None:
     asked |= {"page": "docs/SECURITY.md:no such words here", "word": "Makefile:no such words here"}
     asked |= {"test": "tests/test_seed_map.py::test_nothing", "route": "DELETE /status"}
     assert [kind for kind in HELD if HELD[kind](lived, asked.get(kind, "nothing/of/the-kind.md"))] == []
+
+
+_CHECK = "automation/orchestrator/ops.py consistency-check"
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "wrong"),
+    [
+        ("help", f"{_CHECK}:--queue-path", f"{_CHECK}:--queue-p"),
+        ("help", f"{_CHECK}:--queue-path", f"{_CHECK}:queue-path"),
+        ("ui", "OpsIsland.tsx", "nothing/of/OpsIsland.tsx"),
+        ("ui", "OpsIsland.tsx", "Island.tsx"),
+    ],
+)
+def test_a_part_of_what_is_there_is_not_what_a_row_asks_for(lived: Lived, kind: str, there: str, wrong: str) -> None:
+    assert HELD[kind](lived, there)
+    assert not HELD[kind](lived, wrong)
 
 
 def test_every_place_in_the_words_of_the_map_is_there() -> None:

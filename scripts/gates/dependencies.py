@@ -12,7 +12,7 @@ from typing import Any
 
 from gates.verdict import GateFailed, Result, Tree, Verdict, found, npm
 
-_PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<marker> ;)?", re.MULTILINE)
+_PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<marker> ;[^\\\n]*)?", re.MULTILINE)
 _LICENCES: Mapping[str, str] = {
     **dict.fromkeys(
         ("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0", "Unlicense"),
@@ -40,9 +40,9 @@ _OLD_NAMES: Mapping[str, str] = {
 def audit(tree: Tree) -> Verdict:
     """Pass if every locked package that a user installs, extras too, was looked up and no weakness of it is known."""
     with tempfile.TemporaryDirectory(prefix="interlock-gates-") as folder:
-        locked = Path(folder) / "requirements.txt"
-        text = _locked(tree)
-        locked.write_text(text, encoding="utf-8")
+        locked, text = Path(folder) / "requirements.txt", _locked(tree)
+        # Without what says on which platform: a user's may be another.
+        locked.write_text(_PINNED.sub(r"\g<name>==\g<version> ", text), encoding="utf-8")
         instead = ("--osv-url", tree.advisories) if tree.advisories else ()
         plain = ("--format", "json", "--progress-spinner", "off", "--cache-dir", folder)
         # The lock says all there is to say, so nothing is resolved.
@@ -57,12 +57,13 @@ def audit(tree: Tree) -> Verdict:
         for each in told
         for known in each.get("vulns", ())
     ]
-    skipped = [f"{each['name']}: {each['skip_reason']}" for each in told if "skip_reason" in each]
     if weak:
         return found(weak, of="")
-    if skipped or not told:
-        return Verdict(Result.UNREACHABLE, f"{len(skipped)} packages were not looked up", "\n".join(skipped))
-    return Verdict(Result.PASSED, f"{len(told)} packages")
+    looked_up = {f"{each['name']}=={each['version']}" for each in told if "skip_reason" not in each}
+    pinned = {f"{each['name']}=={each['version']}" for each in _PINNED.finditer(text)}
+    if missing := sorted(pinned - looked_up):
+        return Verdict(Result.UNREACHABLE, f"{len(missing)} packages were not looked up", "\n".join(missing))
+    return Verdict(Result.PASSED, f"{len(pinned)} packages")
 
 
 def console_audit(tree: Tree) -> Verdict:
@@ -85,6 +86,8 @@ def _locked(tree: Tree) -> str:
     done = tree.run("uv", "export", "--frozen", *quiet, *users)
     if done.code:
         raise GateFailed(f"uv can not read the lock: {_error(done.error)}")
+    if not _PINNED.search(done.out):
+        raise GateFailed("the lock holds nothing that a user installs")
     return done.out
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,28 +90,57 @@ def _has_reason(path: Path, rule: str, numbers: Iterable[int]) -> bool:
     return any(remark.search(lines[each - 1]) for each in numbers)
 
 
-@cache
 def _lines(path: Path) -> Sequence[str]:
-    return path.read_text(encoding="utf-8").splitlines()
+    return _text(path).splitlines()
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 # --- what is suppressed -----------------------------------------------------------------------------------------------
 
-_SUPPRESSED = re.compile(
-    r"# (?:noqa(?:: ?[A-Z0-9, ]+)?|(?:pyright|type): ?ignore(?:\[[\w, -]*\])?|nosec(?: [B0-9, ]+)?)\s*$"
-)
+_SILENT = re.compile(r"# *(?:(?:pyright|ruff|flake8|isort|mypy) *:|noqa\b|nosec\b|type *: *ignore\b)", re.IGNORECASE)
+_SILENT_CONSOLE = re.compile(r"biome-ignore|@ts-(?:ignore|expect-error|nocheck)|(?:v8|c8|istanbul) +ignore")
+_REASON, _REASON_CONSOLE = re.compile(r" [-#] \S"), re.compile(r"(?: -|:) \w")
+_OF_THE_FILE = re.compile(r"# *pyright *: *(?!ignore)")
+_CONSOLE = (".ts", ".tsx", ".js", ".mjs", ".css", ".jsonc", ".html")
 
 
 def suppressions(tree: Tree) -> Verdict:
-    """Pass if whoever silences a check says why, on the same line."""
-    files = [path for path in tree.files() if path.suffix == ".py"]
-    lines = [
-        f"{path}:{number}: {match[0].strip()}"
-        for path in files
-        for number, line in enumerate(_lines(tree.root / path), 1)
-        if (match := _SUPPRESSED.search(line))
-    ]
+    """Pass if whoever silences a check says why, on the same line.
+
+    Pyright lets nothing else stand beside what it is told for a whole file: there it is said on the line above. `fmt`
+    silences no check: it keeps a layout.
+    """
+    files = [path for path in tree.files() if path.suffix in (".py", ".pyi", *_CONSOLE)]
+    lines = [f"{path}:{told}" for path in files for told in _unexplained(_text(tree.root / path), path.suffix)]
     return found(lines, of=f"{len(files):,} files")
+
+
+def _unexplained(text: str, suffix: str) -> Iterator[str]:
+    silent, reason = (_SILENT_CONSOLE, _REASON_CONSOLE) if suffix in _CONSOLE else (_SILENT, _REASON)
+    if not silent.search(text):
+        return
+    for number, remark in enumerate(text.splitlines(), 1) if suffix in _CONSOLE else _remarks(text):
+        starts = [match.start() for match in silent.finditer(remark)]
+        for start, end in zip(starts, [*starts[1:], len(remark)], strict=False):
+            if not reason.search(remark, start, end):
+                yield f"{number}: {remark[start:end].strip()}"
+
+
+def _remarks(text: str) -> Iterator[tuple[int, str]]:
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            of_the_file = _OF_THE_FILE.match(token.string)
+            yield token.start[0], f"{token.string} {_above(lines[: token.start[0]])}" if of_the_file else token.string
+
+
+def _above(lines: Sequence[str]) -> str:
+    said = next((line for line in reversed(lines) if not _OF_THE_FILE.match(line)), "")
+    return "" if _SILENT.match(said) else said
 
 
 # --- what is secret ---------------------------------------------------------------------------------------------------

@@ -108,18 +108,18 @@ class Done:
         """All that it printed, what it came to last."""
         return "\n".join(filter(str.strip, (self.error, self.out)))
 
+    def verdict(self, tells: str = "") -> Verdict:
+        """Pass if it ended with 0. What was wrong is the first line that holds `tells`, or the last line."""
+        telling = [line for line in self.said.splitlines() if tells and tells in line]
+        line = telling[0].strip() if telling and self.code else _last_line(self.said)
+        return Verdict(Result.FAILED if self.code else Result.PASSED, line, self.said if self.code else "")
 
-def command(*words: str | Path, folder: str = "", seconds: float = 1_800, ours: bool = True, tells: str = "") -> Look:
-    """Return a gate that passes if a program ends with 0.
 
-    What was wrong is the first line that holds `tells`, or the last line.
-    """
+def command(*words: str | Path, folder: str = "", seconds: float = 1_800, tells: str = "") -> Look:
+    """Return a gate that passes if a program ends with 0; `tells` as `Done.verdict` takes it."""
 
     def look(tree: Tree) -> Verdict:
-        done = tree.run(*words, folder=folder, seconds=seconds, ours=ours)
-        telling = [line for line in done.said.splitlines() if tells and tells in line]
-        line = telling[0].strip() if telling and done.code else _last_line(done.said)
-        return Verdict(Result.FAILED if done.code else Result.PASSED, line, done.said if done.code else "")
+        return tree.run(*words, folder=folder, seconds=seconds).verdict(tells)
 
     return look
 

@@ -311,7 +311,7 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     known = {each.name for each in fields(Settings)}
     for name, values in data.items():
         if name not in known or not isinstance(values, dict):
-            raise SettingsInvalid(f"{path}: there is no section [{name}]; there are {', '.join(sorted(known))}")
+            raise SettingsInvalid(f"{path}: there is no section [{_short(name)}]; there are {', '.join(sorted(known))}")
     return data
 
 
@@ -433,7 +433,7 @@ def _section(
     hints = get_type_hints(type(default))
     unknown = sorted(values.keys() - hints.keys())
     if unknown:
-        raise SettingsInvalid(f"{path}: [{name}] has no {unknown[0]}; it has {', '.join(sorted(hints))}")
+        raise SettingsInvalid(f"{path}: [{name}] has no {_short(unknown[0])}; it has {', '.join(sorted(hints))}")
     changes: dict[str, Any] = {}
     for key, hint in hints.items():
         ours = f"INTERLOCK_{name}_{key}".upper()
@@ -476,7 +476,9 @@ def _check_command(text: str, where: str) -> None:
     try:
         split_command(text, where)
     except MalformedCommand as error:
-        raise SettingsInvalid(error.message) from None
+        # nothing of an address, because a password may be in it
+        told = f"{where}: this can not be split into words" if "://" in repr(text) else error.message
+        raise SettingsInvalid(told) from None
 
 
 def _check_words(key: str, value: Any) -> None:  # noqa: ANN401 - a setting of any type
@@ -529,8 +531,11 @@ def _from_text(text: str, hint: Any, where: str) -> Any:  # noqa: ANN401 - one r
 
 
 def _told(value: Any) -> str:  # noqa: ANN401 - a setting of any type
-    """Show the beginning of a value that is wrong; nothing of an address, because a password may be in it."""
-    shown = repr(value)
+    return _short(repr(value))
+
+
+def _short(shown: str) -> str:
+    """Return the beginning of what is wrong; nothing of an address, because a password may be in it."""
     if "://" in shown:
         return "an address"
     return shown if len(shown) <= _MOST_TOLD else f"{shown[:_MOST_TOLD]}…"

@@ -16,13 +16,13 @@ from interlock.app import Interlock
 from interlock.kernel.clock import system_clock
 from interlock.loops import files
 from tests.alerts.receiver import Receiver, Say
-from tests.cli.conftest import ask, fresh_workspace, nothing_speaks_to_interlock, workspace
+from tests.cli.conftest import ask
 from tests.cli.door import Door
 from tests.conftest import WORKER, until
 from tests.http.conftest import any_served, served
 from tests.http.served import Served, told
 
-__all__ = ["any_served", "ask", "fresh_workspace", "nothing_speaks_to_interlock", "served", "workspace"]
+__all__ = ["any_served", "ask", "served"]
 SHIPPED = Path(interlock.__file__).parent / "workspace" / "shipped" / "config" / "ops-manager-alert-sinks.v1.json"
 NOBODY = "al_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 

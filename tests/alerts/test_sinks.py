@@ -20,6 +20,7 @@ from interlock.alerts.sinks import pagerduty, slack, webhook
 from interlock.alerts.sinks.posting import cleaned, post, seconds_to_wait
 from tests.alerts.conftest import Town
 from tests.alerts.receiver import Receiver, Say
+from tests.ports import free_port
 
 SLACK: dict[str, Any] = {
     "type": "object",
@@ -269,9 +270,7 @@ class Mailbox:
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[Mailbox, int]]:
-    box = Mailbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    box, port = Mailbox(), free_port()
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
     yield box, port

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.around import without_ours
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,10 @@ class Workspace:
 
     def process(self, *argv: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Call any command in it."""
-        foreign = ("INTERLOCK_", "NOA_", "OPS_", "ORCH_")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         return subprocess.run(
             argv,
             cwd=self.root,
-            env={**clean, **(environment or {})},
+            env={**without_ours(), **(environment or {})},
             capture_output=True,
             text=True,
             check=False,

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from interlock.access.local import local_principal
-from interlock.access.models import Actor
-from interlock.founding import create_workspace
-from tests.cli.door import KEEP, Door, copy_of
+from tests.cli.door import Door, copy_of
 from tests.cli.lived import Lived, live
 from tests.cli.stores import Ops, QueueDoor, Quick, Store
-
-
-@pytest.fixture(autouse=True)
-def nothing_speaks_to_interlock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls see the settings that their test gives them, and no others."""
-    for name in os.environ:
-        if name.startswith(("INTERLOCK_", "ORCH_")) and name != KEEP:
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session")
-def fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace as `init` leaves it; copied, never used."""
-    root = tmp_path_factory.mktemp("fresh") / "workspace"
-    me = Actor(principal=local_principal(lambda: None, None))
-    create_workspace(root, me, database_url="", replace=False)
-    return root
-
-
-@pytest.fixture
-def workspace(fresh_workspace: Path, tmp_path: Path) -> Path:
-    """A workspace of the test's own."""
-    return copy_of(fresh_workspace, tmp_path / "workspace")
 
 
 @pytest.fixture

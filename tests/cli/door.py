@@ -19,10 +19,10 @@ import pytest
 from typer.main import get_command
 
 from interlock.cli.main import DOORS, main
+from tests.around import without_ours
 
 PROGRAM = Path(sys.executable).with_name("interlock")
 CHECKOUT = Path(__file__).resolve().parents[2]
-KEEP = "INTERLOCK_TEST_POSTGRES_URL"
 WITHOUT_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """Runs a command so that file permissions hold for it, also where the tests are root's."""
 
@@ -98,8 +98,7 @@ def said(capture: pytest.CaptureFixture[str], *words: str) -> Said:
 
 def environment(**more: str) -> dict[str, str]:
     """Return this process's environment without what would speak to Interlock, and with `more`."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_") or name == KEEP}
-    return {**plain, "GIT_CONFIG_NOSYSTEM": "1", **more}
+    return {**without_ours(), "GIT_CONFIG_NOSYSTEM": "1", **more}
 
 
 def call(

@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -31,6 +30,7 @@ from interlock.workspace.layout import Layout
 from tests.alerts.receiver import receiving
 from tests.cli.door import FRESH, Door, call, commands, said
 from tests.cli.lived import ME, Lived
+from tests.ports import free_port
 from tests.providers.model_server import model_server, write
 
 _OPEN = ExitStack()
@@ -212,12 +212,10 @@ def _configuration(lived: Lived) -> str:
     return str(path)
 
 
-def _free_port(lived: Lived) -> list[str]:
+def _on_a_free_port(lived: Lived) -> list[str]:
     """Let the workspace's server listen where nobody does: the usual port may be taken on this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
     settings = lived.root / "interlock.toml"
-    settings.write_text(f"{settings.read_text()}\n[server]\nport = {port}\n")
+    settings.write_text(f"{settings.read_text()}\n[server]\nport = {free_port()}\n")
     return []
 
 
@@ -355,7 +353,7 @@ CALLS: dict[tuple[str, ...], Callable[[Lived], list[str]]] = {
     ("deployment", "promote"): lambda lived: [_deployed(lived)],
     ("deployment", "rollback"): lambda lived: [_deployed(lived), "--reason", "look"],
     ("deployment", "resume"): lambda lived: [_cut_off(lived)],
-    ("doctor",): _free_port,
+    ("doctor",): _on_a_free_port,
     ("completion",): lambda _: ["bash"],
     ("windows", "verify"): lambda _: [],
     ("windows", "rebuild"): lambda _: [],

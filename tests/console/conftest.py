@@ -12,10 +12,8 @@ from playwright.sync_api import Browser
 
 from tests.cli.door import make_repository
 from tests.console.people import Person, browsing, person
-from tests.http.conftest import fresh_workspace, nothing_speaks_to_interlock, workspace
 from tests.http.processes import HUMAN, Process, process
 
-__all__ = ["fresh_workspace", "nothing_speaks_to_interlock", "workspace"]
 Sit = Callable[..., Person]
 
 

@@ -18,34 +18,40 @@ class Wire:
     cut: bool = False
     _open: list[socket.socket] = field(default_factory=list[socket.socket])
     _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def break_(self) -> None:
-        self.cut = True
-        for each in self._open:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self.cut = True
+            for each in self._open:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
 
-        for each in self._threads:
-            each.join()
-        self._open.clear()
-        self._threads.clear()
+            for each in self._threads:
+                each.join()
+            self._open.clear()
+            self._threads.clear()
 
     def mend(self) -> None:
         self.cut = False
 
     def join(self, near: socket.socket) -> None:
-        """Lead a connection on to the port."""
-        if self.cut:
-            near.close()
-            return
-        far = socket.create_connection(("127.0.0.1", self.to))
-        self._open += [near, far]
-        self._threads.append(threading.Thread(target=_carry, args=(near, far)))
-        self._threads[-1].start()
+        """Lead a connection on to the port; while it is cut, or nobody listens there, the connection ends."""
+        with self._lock:
+            try:
+                far = None if self.cut else socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                far = None
+            if far is None:
+                near.close()
+                return
+            self._open += [near, far]
+            self._threads.append(threading.Thread(target=_carry, args=(near, far)))
+            self._threads[-1].start()
 
 
 @contextmanager
@@ -55,13 +61,18 @@ def wire(to: int) -> Generator[Wire]:
         made = Wire(listening.getsockname()[1], to)
 
         def take() -> None:
-            with suppress(OSError):  # the listener is closed at the end
+            with suppress(OSError):  # the listener is shut at the end
                 while True:
                     made.join(listening.accept()[0])
 
-        threading.Thread(target=take, daemon=True).start()
-        yield made
-        made.break_()
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        try:
+            yield made
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)  # closing it alone would leave the thread waiting for a caller
+            thread.join()
+            made.break_()
 
 
 def _carry(near: socket.socket, far: socket.socket) -> None:

@@ -8,18 +8,7 @@ from pathlib import Path
 import pytest
 
 import interlock
-from interlock.access.local import local_principal
-from interlock.access.models import Actor
-from interlock.founding import create_workspace
 from tests.cli.door import copy_of, make_repository
-
-
-@pytest.fixture(scope="session")
-def fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace as `init` leaves it; copied, never used."""
-    root = tmp_path_factory.mktemp("fresh") / "workspace"
-    create_workspace(root, Actor(principal=local_principal(lambda: None, None)), database_url="", replace=False)
-    return root
 
 
 @pytest.fixture

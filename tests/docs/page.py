@@ -19,8 +19,9 @@ from typing import Self
 
 from markdown_it import MarkdownIt
 
+from tests.around import without_ours
+
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("INTERLOCK_", "ORCH_", "OPS_", "NOA_")
 """What variables begin with that would speak to Interlock."""
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 _SEEN = re.compile(r"\b(?:d|a|r|n|w|al|si|t|deploy|pipeline)_[0-9A-HJKMNP-TV-Z]{26}\b|sha256:[0-9a-f]{64}")
@@ -104,9 +105,24 @@ class Said:
 
 def plain_environment(more: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment without what would speak to Interlock; our programs come first."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith((*OURS, "OPS_MANAGER_"))}
+    own = without_ours()
     search = f"{Path(sys.executable).parent}:{more.get('PATH', '')}:{own['PATH']}".replace("::", ":")
     return {**own, "GIT_CONFIG_NOSYSTEM": "1", **more, "PATH": search}
+
+
+def end_group(leader: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """End a process that leads a group, with all of it: asked to, and killed where that took longer than this."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    with suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < deadline:
+            leader.poll()
+            os.killpg(leader.pid, 0)
+            time.sleep(0.05)
+        os.killpg(leader.pid, signal.SIGKILL)
+    leader.kill()
+    leader.wait()
 
 
 class Terminal:
@@ -124,17 +140,18 @@ class Terminal:
         instead: Mapping[str, str] | None = None,
         seconds: float = 120,
     ) -> None:
-        """Begin in `folder`; what this terminal needs for itself goes to `place`."""
+        """Begin in `folder`; what this terminal needs for itself goes to `place`: a home too, if none is named."""
         self.said: list[Said] = []
         self.instead = dict(instead or {})
         self._place, self._seconds = place, seconds
         self._last: dict[str, str] = {}
-        place.mkdir(parents=True, exist_ok=True)
+        home = place / "home"
+        home.mkdir(parents=True, exist_ok=True)
         self._codes, end = os.pipe()
         self._bash = subprocess.Popen(
             ["bash"],
             cwd=folder,
-            env={**plain_environment(environment or {}), "END": str(end)},
+            env={**plain_environment({"HOME": str(home), **(environment or {})}), "END": str(end)},
             stdin=subprocess.PIPE,
             pass_fds=[end],
             start_new_session=True,
@@ -145,17 +162,7 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._bash.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        with suppress(ProcessLookupError, PermissionError):
-            while time.monotonic() < deadline:
-                self._bash.poll()
-                os.killpg(self._bash.pid, 0)
-                time.sleep(0.05)
-            os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.kill()
-        self._bash.wait()
+        end_group(self._bash)
         assert self._bash.stdin
         self._bash.stdin.close()
         os.close(self._codes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -100,15 +103,59 @@ def test_every_block_is_typed_by_a_test_or_read_by_the_product() -> None:
             assert block.language in READ, f"{_told(block)}: nothing reads a block of {block.language!r}"
 
 
+@cache
+def reads(test: str) -> Mapping[str, set[str]]:
+    """Return the pages that a file of tests reads, each with the ways of `tests.docs.page` in which it does."""
+    tree = ast.parse((ROOT / test).read_text(encoding="utf-8"))
+    constants = {
+        target.id: _texts(node.value, {})
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found: dict[str, set[str]] = {}
+    for node in tree.body:
+        names = constants | (_parameters(node) if isinstance(node, ast.FunctionDef) else {})
+        for call in ast.walk(node):
+            way = ast.unparse(call.func).rpartition(".")[2] if isinstance(call, ast.Call) else ""
+            if isinstance(call, ast.Call) and way in ("walks", "typed", "sections"):
+                for page in _texts(call.args[0], names):
+                    found.setdefault(page, set()).add(way)
+    return found
+
+
+def _parameters(test: ast.FunctionDef) -> dict[str, list[str]]:
+    """Return which texts a test is done with, by the parameter's name."""
+    found: dict[str, list[str]] = {}
+    for mark in test.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.parametrize":
+            name, values = mark.args[:2]
+            if isinstance(name, ast.Constant) and isinstance(values, ast.List):
+                found[str(name.value)] = [each for value in values.elts for each in _texts(value, {})]
+    return found
+
+
+def _texts(given: ast.expr, names: Mapping[str, list[str]]) -> list[str]:
+    """Return what an expression may be; nothing where that is not seen by reading."""
+    if isinstance(given, ast.Constant):
+        return [str(given.value)]
+    if isinstance(given, ast.Name):
+        return names.get(given.id, [])
+    if isinstance(given, ast.FormattedValue):
+        return _texts(given.value, names)
+    if isinstance(given, ast.JoinedStr):
+        return ["".join(parts) for parts in product(*(_texts(part, names) for part in given.values))]
+    return []
+
+
 @pytest.mark.parametrize("page", sorted(TYPED_BY))
 def test_the_test_of_a_page_types_all_of_it(page: str) -> None:
     assert any(block.typed for block in blocks(page)), "there is nothing to type"
-    test = (ROOT / TYPED_BY[page]).read_text(encoding="utf-8")
-    said = page if page in test else "docs/rooms/{room}.md"
-    assert said in test
-    assert re.search(r"\b(walks|typed|sections)\(", test), "it reads the page in a way of its own"
+    ways = reads(TYPED_BY[page]).get(page, set())
+    assert ways, "it reads the page in a way of its own, or not at all"
     if any(block.answer for block in blocks(page)):
-        assert "walks(" in test, "nobody holds what the page shows as answers"
+        assert "walks" in ways, "nobody holds what the page shows as answers"
     if any(block.language == "sh" for block in blocks(page)):
         assert page.rpartition("/")[2] in (ROOT / WHOLE[page]).read_text(encoding="utf-8")
 

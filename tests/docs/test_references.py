@@ -17,11 +17,11 @@ from interlock.runs.truth import RULES, Verdict
 from tests.docs.reference import DOCS, cli, entry_points, errors, events, exit_codes, metrics, subjects
 from tests.docs.reference.http import openapi
 from tests.docs.reference.words import HTTP, SERVICE, SOURCE, SUBJECTS, Subject, found, parsed, said_in, unsaid
-from tests.http.conftest import fresh_workspace, nothing_speaks_to_interlock, served, workspace
+from tests.http.conftest import served
 from tests.http.served import Served
 from tests.test_docs import below, every_module
 
-__all__ = ["fresh_workspace", "nothing_speaks_to_interlock", "served", "workspace"]
+__all__ = ["served"]
 ROOT = DOCS.parent
 SUBJECTS_MADE = subjects()
 pytestmark = pytest.mark.timeout(180)  # the first one loads the whole product
@@ -76,7 +76,8 @@ def test_every_command_and_each_of_its_options_is_in_the_manual() -> None:
     real = {" ".join(path[1:]): command for path, command in cli.every_command()}
     assert headings == set(real)
     for name, command in real.items():
-        part = text.partition(f"`interlock {name}`\n" if " " in name else f"\n## {name}\n")[2].partition("\n## ")[0]
+        behind = text.partition(f"`interlock {name}`\n" if " " in name else f"\n## {name}\n")[2]
+        part = re.split(r"^#{2,4} ", behind, maxsplit=1, flags=re.MULTILINE)[0]
         for each in cli.shown(command, "option"):
             assert f"`{each.opts[0]}`" in part, (name, each.opts)
 

@@ -12,7 +12,7 @@ from interlock.cli.main import DOORS
 from interlock.runs.shown import _REASONS as OF_RUNS  # pyright: ignore[reportPrivateUsage]  # the table itself
 from tests.cli.door import commands
 from tests.docs.page import ROOT, Terminal
-from tests.engines.temporal_server import free_port
+from tests.ports import free_port
 from tests.providers.model_server import model_server
 
 

@@ -110,9 +110,13 @@ class _Quiet(SimpleHTTPRequestHandler):
 def shown(place: Path) -> Generator[str]:
     """Serve a folder; yields its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(place))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_reader_finds_a_word_and_no_other_host_hears_of_it(built: Path) -> None:

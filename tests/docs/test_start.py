@@ -9,9 +9,8 @@ import pytest
 
 from tests.cli.door import git
 from tests.docs.page import ROOT, Terminal
-from tests.engines.temporal_server import free_port
-
-_ELSEWHERE = "postgresql://interlock@db.example.org/interlock"
+from tests.ports import free_port
+from tests.postgres import ON_THE_PAGES
 
 
 @pytest.mark.timeout(300)
@@ -34,7 +33,7 @@ def test_the_walk_of_the_readme_leads_from_make_to_a_second_machine(
     port = str(free_port())
     own = {**home, "INTERLOCK_SERVER_PORT": port}
     # What `make` would do here is done already: this test runs in what it makes. It has to know what it would do.
-    there = {"make ": "make --dry-run ", "9325": port, _ELSEWHERE: shlex.quote(postgres_url)}
+    there = {"make ": "make --dry-run ", "9325": port, ON_THE_PAGES: shlex.quote(postgres_url)}
     with Terminal(tmp_path / "terminal", ROOT, own, there) as terminal:
         terminal.walks("README.md")
         assert terminal.value("PWD") == str(tmp_path / "ops")

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -53,20 +54,22 @@ def _by_wire(name: str, there: Path, folder: Path) -> Generator[Way]:
 
 @contextmanager
 def _by_namespace(name: str, there: Path) -> Generator[Way]:
-    tag, net = f"il{os.getpid() % 100_000}", f"10.213.{os.getpid() % 250}"
+    tag = f"il{os.getpid() % 100_000}"
     ours, theirs = f"{tag}a", f"{tag}b"
+    net = IPv4Address("198.18.0.0") + 4 * (os.getpid() % 32_768)  # of those that are for trying networks out
+    here, worker = net + 1, net + 2
     _ip("netns", "add", tag)
     try:
         _ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", tag)
-        _ip("addr", "add", f"{net}.1/24", "dev", ours)
+        _ip("addr", "add", f"{here}/30", "dev", ours)
         _ip("link", "set", ours, "up")
-        for words in (("addr", "add", f"{net}.2/24", "dev", theirs), ("link", "set", theirs, "up")):
+        for words in (("addr", "add", f"{worker}/30", "dev", theirs), ("link", "set", theirs, "up")):
             _ip("-n", tag, *words)
         _ip("-n", tag, "link", "set", "lo", "up")
-        with contextlib.closing(_relay(f"{net}.1", there)) as relay:
+        with contextlib.closing(_relay(str(here), there)) as relay:
             yield Way(
                 ("ip", "netns", "exec", tag),
-                f"postgresql://postgres@{net}.1:{relay.port}/{name}",
+                f"postgresql://postgres@{here}:{relay.port}/{name}",
                 lambda: _ip("link", "set", ours, "down"),
                 lambda: _ip("link", "set", ours, "up"),
             )

@@ -134,7 +134,7 @@ class Fleet:
 
     def is_promoted(self, item: str) -> bool:
         with self.world.house.queue_look() as queue:
-            return queue.get(item).not_before_ms is None or not queue.due()
+            return queue.get(item).not_before_ms is None
 
     def terms(self) -> dict[str, tuple[int, int]]:
         """Return who leads: role → epoch and pid."""
@@ -158,7 +158,7 @@ def fleet(tmp_path: Path, postgres_url: str) -> Iterator[Fleet]:
         world.close()
 
 
-def test_every_role_that_somebody_leads_is_killed_here() -> None:
+def test_every_role_that_somebody_leads_has_something_to_do_here_or_is_named_as_one_that_has_not() -> None:
     assert roles() == {*Acts("", "", "", "").told(), *WITHOUT_WORK, "promote"}
 
 

@@ -138,5 +138,10 @@ def tls_wire(port: int, papers: Papers | None) -> Generator[TlsWire]:
                     caller, _ = door.accept()
                     threading.Thread(target=made.serve, args=(caller,), daemon=True).start()
 
-        threading.Thread(target=work, daemon=True).start()
-        yield made
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield made
+        finally:
+            door.shutdown(socket.SHUT_RDWR)  # closing it alone leaves the thread waiting, and the port open
+            thread.join()

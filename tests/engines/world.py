@@ -23,9 +23,12 @@ from interlock.evidence.export import HEADS, LEDGER
 from interlock.evidence.models import Report
 from interlock.evidence.verify import verify_export
 from interlock.founding import create_workspace
+from interlock.kernel.errors import Invalid, NotFound
 from interlock.queue.models import Item
-from interlock.runs.containment.processes import marked
+from interlock.runs.containment.processes import marked, markers
 from interlock.runs.models import Run, RunStatus
+from tests.around import without_ours
+from tests.cli.door import git
 from tests.conftest import ALICE, until
 
 LEASE_SECONDS = 2
@@ -36,15 +39,6 @@ SCRIPT = Path(__file__).with_name("worker_process.py")
 AS_ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
 APART = ("unshare", *AS_ROOT, "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 ENDED = (RunStatus.DONE, RunStatus.ERROR, RunStatus.CANCELLED)
-
-_COMMITTER = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main")
-
-
-def git(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *_COMMITTER, *words], capture_output=True, text=True, check=True, timeout=30
-    )
-    return done.stdout.strip()
 
 
 def make_repository(folder: Path) -> Path:
@@ -313,14 +307,25 @@ class World:
             if worker.is_there():
                 worker.signal(signal.SIGKILL)
                 worker.process.wait(PATIENCE_SECONDS)
-        self.house.database.close()
+        if self.workers:
+            until(lambda: not self._agents(), PATIENCE_SECONDS)
+        self.house.close()
+
+    def _agents(self) -> list[str]:
+        """Return by which run processes are marked that are there, of runs of this world."""
+        return [marker for marker in markers() if self._has(marker.partition(":")[0])]
+
+    def _has(self, run_id: str) -> bool:
+        try:
+            return bool(self.house.runs.get(run_id))
+        except (NotFound, Invalid):  # another test's, or no run's
+            return False
 
 
 def surroundings(**more: str) -> dict[str, str]:
     """Return our environment without settings of ours, with short leases and a short grace."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
     return {
-        **own,
+        **without_ours(),
         "INTERLOCK_QUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
         "INTERLOCK_WORKER_GRACE_SECONDS": str(GRACE_SECONDS),
         "INTERLOCK_TEMPORAL_HEARTBEAT_SECONDS": str(LEASE_SECONDS),

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from evidence_samples import exported, leaf, room, signed_log, signer
 
 from interlock.evidence.consistency import decode_consistency
-from interlock.evidence.cosignature import WitnessSigner, cosigned_note
+from interlock.evidence.cosignature import WitnessSigner
 from interlock.evidence.dsse import seal, statement
 from interlock.evidence.models import Subject
 from interlock.evidence.note import Verifier, open_note, sign, text_of
@@ -112,7 +112,7 @@ def test_a_note_that_an_outsider_signed_opens_here(ask: Ask) -> None:
 def test_an_outsider_passes_over_the_lines_of_witnesses_that_it_does_not_know(ask: Ask) -> None:
     old, new = LOG.signed[2], LOG.signed[6]
     cosigner = WitnessSigner("witness.example/w1", Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32))
-    cosigned = [cosigned_note(head.note, [cosigner.cosign(text_of(head.note), 1_795_262_400)]) for head in (old, new)]
+    cosigned = [f"{head.note}{cosigner.cosign(text_of(head.note), 1_795_262_400)}\n" for head in (old, new)]
     path = decode_consistency(room(LOG).consistency(old.size, new.size)).path
     assert accepted(ask(Old=cosigned[0], New=cosigned[1], Path=path))
     assert not accepted(ask(Old=cosigned[0], New=cosigned[1], Path=path[:-1]))

@@ -16,7 +16,7 @@ from evidence_samples import ORIGIN, MemoryLog, exported, leaf, room, signed_log
 
 from interlock.access.models import Actor, Principal
 from interlock.cli.main import main
-from interlock.evidence.cosignature import WitnessKey, WitnessSigner, cosigned_note, read_cosignatures
+from interlock.evidence.cosignature import WitnessKey, WitnessSigner, read_cosignatures
 from interlock.evidence.errors import (
     ConsistencyRejected,
     CosignatureRejected,
@@ -89,7 +89,7 @@ def test_a_cosignature_over_another_head_or_by_another_witness_is_none() -> None
 
 def test_who_does_not_know_the_witness_reads_the_head_as_before() -> None:
     note = signed_log(3).signed[0].note
-    both = cosigned_note(note, [cosigner(9).cosign(text_of(note), SECONDS)])
+    both = f"{note}{cosigner(9).cosign(text_of(note), SECONDS)}\n"
     opened = open_note(both, [signer().verifier()])
     assert (opened.text, opened.unknown) == (text_of(note), 1)
 

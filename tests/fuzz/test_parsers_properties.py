@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +88,8 @@ SKELETON = SHIPPED / "skeleton"
 ROLES = parse_roles((SKELETON / "agents" / "data" / "agent_roles.json").read_bytes())
 ULID = "01K9ABCDEFGHJKMNPQRSTVWXYZ"
 SIGNER = note.Signer("log.example", Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
+PRIVATE = "AQEBAQEBAQEBAQEB"
+"""A part of that key's private half, as PEM writes it."""
 KNOWN = (SIGNER.verifier(),)
 HEAD = head.sign_head(TreeHead("log.example", 3, b"\2" * 32), SIGNER)
 LEAF = (
@@ -111,7 +113,12 @@ class Parser(NamedTuple):
     swaps: int = 400
     """So many odd values are put into places of its seeds."""
     whole: bool = True
-    """Whether its first seed is right as a whole; a receipt that is needs a workspace (tests/runs/test_receipts.py)."""
+    """Whether its first seed is right as a whole; a receipt that is needs a workspace (tests/runs/test_receipts.py), a
+    variable one text for every setting."""
+    secret: str = ""
+    """What no refusal may say, where people have a secret in such a thing, or put one there by mistake."""
+    told_by: bytes = b""
+    """Without which nobody can know that it is a secret: an address without `@` has no password."""
 
 
 def of_text(read: Callable[[str], Any]) -> Callable[[bytes, Path], Any]:
@@ -250,7 +257,9 @@ ENDED = as_json(
     {"event": "ended", "exit_code": 0, "signal": None, "reason": "exited", "duration_ms": 5}
     | {"killed_leftovers": 0, "survivors": 0}
 )
-TOKEN = f"ilk_{ULID}_{'a' * 43}"
+TOKEN = f"ilk_{ULID}_{SECRET:a<43}"
+GUESSED = SECRET[:10]
+PASSWORD = f"postgresql://me:{SECRET}@h/db".encode()
 CLAIMS = gateway.issue(
     gateway.Claims(
         client_id="c", fs_scopes=("a",), network_scopes=(), rate_limit_per_minute=1, issued_at=1, expires_at=2
@@ -282,13 +291,8 @@ def _profile(path: Path) -> Any:  # noqa: ANN401 - a profile
     return [thresholds.resolve(catalog, name, str(path)) for name in [None, *thresholds.names(catalog)]]
 
 
-def _sinks(path: Path) -> Any:  # noqa: ANN401 - a catalog
-    strict = None
-    with suppress(SinkConfigInvalid):
-        strict = sinks.load(str(path))
-    found = sinks.load(str(path), strict=False)
-    found.catalog({}, env_check=False)
-    return strict
+def _sinks(path: Path, *, strict: bool) -> Any:  # noqa: ANN401 - a catalog
+    return sinks.load(str(path), strict=strict).catalog({}, env_check=False)
 
 
 def _settings(data: bytes, folder: Path) -> Any:  # noqa: ANN401 - settings
@@ -299,17 +303,23 @@ def _settings(data: bytes, folder: Path) -> Any:  # noqa: ANN401 - settings
 
 
 _STRIDE = 9
+_ENDS = [b" " * count for count in range(_STRIDE)]
+"""Together with these a text comes to every setting."""
 NOWHERE = Path("/nowhere/at/all")
 SETTINGS_KNOWN = [(section, key) for section, key, _, _ in settings_room.origins(NOWHERE, {})]
 
 
 def _variables(text: str) -> None:
-    """Give some of all settings this text, and hold each refusal against what all must be."""
+    """Give some of all settings this text, hold each refusal against what all must be, and raise the first one."""
+    refused: list[settings_room.SettingsInvalid] = []
     for section, key in SETTINGS_KNOWN[len(text) % _STRIDE :: _STRIDE]:
         try:
             settings_room.load(NOWHERE, {f"INTERLOCK_{section}_{key}".upper(): text})
         except settings_room.SettingsInvalid as error:
-            _check_told(error)
+            _check_told(error, SECRET if "://" in text else "")
+            refused.append(error)
+    for error in refused[:1]:
+        raise error
 
 
 def _log_rows(path: Path) -> Any:  # noqa: ANN401 - documents
@@ -340,6 +350,7 @@ PROOF = proof.encode_proof(proof.Proof(1, (b"\3" * 32, b"\4" * 32), HEAD, b"x"))
 BETWEEN = consistency.encode_consistency(consistency.Consistency((b"\3" * 32,), HEAD, HEAD))
 REQUEST = witness.render_request(witness.Request(1, (b"\3" * 32,), HEAD))
 SINKS = (SHIPPED / "config" / "ops-manager-alert-sinks.v1.json").read_bytes()
+SINKS_WITH_SECRETS = SINKS.replace(b'"OPS_MANAGER_ALERT_WEBHOOK_URL"', f'"https://x.example/{SECRET}"'.encode())
 PROFILES = (SHIPPED / "config" / "ops-manager-threshold-profiles.v1.json").read_bytes()
 ROLE_FILE = (SKELETON / "agents" / "data" / "agent_roles.json").read_bytes()
 GATEWAY = (SKELETON / "services" / "gateway" / "policy.json").read_bytes()
@@ -391,23 +402,34 @@ PARSERS = (
     ),
     Parser("threshold profiles", of_file(_profile), (thresholds.CatalogInvalid, thresholds.ProfileUnknown), [PROFILES]),
     # alerts, providers, access, settings
-    Parser("alert sinks", of_file(_sinks), (SinkConfigInvalid,), [SINKS]),
-    Parser("providers", of_bytes(merging.parsed), (ConfigurationInvalid,), [as_json(PROVIDERS)]),
+    *(
+        Parser(
+            name,
+            of_file(partial(_sinks, strict=strict)),
+            (SinkConfigInvalid,),
+            [SINKS, SINKS_WITH_SECRETS],
+            secret=SECRET,
+        )
+        for name, strict in (("alert sinks", True), ("alert sinks of any type", False))
+    ),
+    Parser("providers", of_bytes(merging.parsed), (ConfigurationInvalid,), [as_json(PROVIDERS)], secret=SECRET),
     Parser("principal", of_text(Principal.parse), (MalformedPrincipal,), [b"human:alice", b"agent:r_1"]),
     Parser("token", of_text(lambda text: tokens.read("ilk", text)), (), [TOKEN.encode()]),
     Parser(
         "token of the environment",
         of_text(lambda text: tokens.from_environment({"ORCH_TOKEN": text})),
         (TokenWeak,),
-        [TOKEN.encode(), SECRET[:10].encode()],
+        [TOKEN.encode(), GUESSED.encode()],
+        secret=GUESSED,
     ),
     Parser(
         "token file",
         of_file(lambda path: read_token(str(path), {})),
         (TokenFileUnreadable, TokenMalformed),
         [TOKEN.encode() + b"\n", SECRET.encode() + b" \xff"],
+        secret=SECRET,
     ),
-    Parser("settings", _settings, (settings_room.SettingsInvalid,), [SETTINGS]),
+    Parser("settings", _settings, (settings_room.SettingsInvalid,), [SETTINGS], secret=SECRET),
     Parser(
         "settings of the environment",
         of_text(_variables),
@@ -419,13 +441,19 @@ PARSERS = (
             b"postgresql://me@h/db",
             b"claude 'x",
             b"auto",
+            *(PASSWORD + end for end in _ENDS),
         ],
+        whole=False,
+        secret=SECRET,
+        told_by=b"://",
     ),
     Parser(
         "address",
         of_text(read_address),
         (AddressRefused,),
         [b"https://h.example:9/x", b"http://[::1]:1", f"https://me:{SECRET}@h".encode()],
+        secret=SECRET,
+        told_by=b"@",
     ),
     Parser(
         "node",
@@ -445,6 +473,7 @@ PARSERS = (
             _to_pem(SIGNER.private),
             b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n",
         ],
+        secret=PRIVATE,
     ),
     Parser(
         "witness key",
@@ -548,19 +577,33 @@ PARSERS = (
 def test_whatever_comes_is_read_or_refused_by_name_soon_and_without_a_secret(parser: Parser, tmp_path: Path) -> None:
     path = tmp_path / ("session.json" if parser.name == "session" else "given")
 
+    refused: list[bytes] = []
+
+    def held(data: bytes) -> None:
+        if not _held(parser, data, path):
+            refused.append(data)
+
     @effort(80)
     @given(anything(parser.seeds))
     def hold(data: bytes) -> None:
-        _held(parser, data, path)
+        held(data)
 
     if parser.whole:
         parser.read(parser.seeds[0], path)
     for seed in parser.seeds:
         for data in (seed, *swapped(seed, parser.swaps * FACTOR)):
-            _held(parser, data, path)
+            held(data)
     for odd in (*ODD_BYTES, *(each.encode("utf-8", "surrogatepass") for each in ODD_JSON)):
-        _held(parser, odd, path)
+        held(odd)
     hold()
+    assert any(parser.secret.encode() in data for data in refused) or not parser.secret, "no secret was ever refused"
+
+
+def test_what_may_hold_a_secret_is_tried_with_one() -> None:
+    assert {parser.name for parser in PARSERS if parser.secret} == {
+        *("alert sinks", "alert sinks of any type", "providers", "token of the environment", "token file"),
+        *("settings", "settings of the environment", "address", "private key"),
+    }
 
 
 ODD_TOML = (
@@ -588,12 +631,14 @@ ODD_TOML = (
     f"['postgresql://me:{SECRET}@h/db']",
     f"'postgresql://h/db?password={SECRET}'",
     f"{{url = 'postgresql://me:{SECRET}@h/db'}}",
+    f'"\'postgresql://me:{SECRET}@h/db"',
 )
 
 
 @pytest.mark.parametrize("odd", ODD_TOML, ids=lambda odd: odd[:20])
 def test_any_setting_takes_any_value_or_refuses_it_by_name(odd: str, tmp_path: Path) -> None:
-    for section, key in [*SETTINGS_KNOWN, ("database", "urls"), ("nothing", "x")]:
+    long = "x" * 6_000
+    for section, key in [*SETTINGS_KNOWN, ("database", "urls"), ("database", long), ("nothing", "x"), (long, "x")]:
         (tmp_path / settings_room.FILE_NAME).write_text(f"[{section}]\n{key} = {odd}\n", encoding="utf-8")
         try:
             settings_room.load(tmp_path, {}).approval_options()
@@ -604,28 +649,34 @@ def test_any_setting_takes_any_value_or_refuses_it_by_name(odd: str, tmp_path: P
 @pytest.mark.parametrize("section", sorted({section for section, _ in SETTINGS_KNOWN}))
 def test_an_address_with_a_password_is_shown_by_no_refusal_of_a_variable(section: str) -> None:
     for key in (key for each, key in SETTINGS_KNOWN if each == section):
-        try:
-            settings_room.load(NOWHERE, {f"INTERLOCK_{section}_{key}".upper(): f"postgresql://me:{SECRET}@h/db"})
-        except settings_room.SettingsInvalid as error:
-            _check_told(error)
+        for quote in ("", "'"):
+            text = f"{quote}postgresql://me:{SECRET}@h/db"
+            try:
+                settings_room.load(NOWHERE, {f"INTERLOCK_{section}_{key}".upper(): text})
+            except settings_room.SettingsInvalid as error:
+                _check_told(error)
 
 
-def _held(parser: Parser, data: bytes, path: Path) -> None:
+def _held(parser: Parser, data: bytes, path: Path) -> bool:
+    """Hold what comes of some bytes against what has to; returns whether they were read."""
     began = time.thread_time()
+    taken = True
     try:
         parser.read(data, path)
     except parser.refusals as error:
-        _check_told(error)
+        _check_told(error, (parser.secret or SECRET) if parser.told_by in data else "")
+        taken = False
     except parser.values:
         pass
     assert time.thread_time() - began < MOST_SECONDS
+    return taken
 
 
-def _check_told(error: InterlockError) -> None:
+def _check_told(error: InterlockError, secret: str = SECRET) -> None:
     """Hold a refusal against what all must be: by a code of its own, a sentence that can be shown, and no secret."""
     said = f"{error.message}\n{error.hint}"
     assert error.code != InterlockError.code, type(error)
     assert error.message.strip()
-    assert SECRET not in said, said
+    assert not secret or secret not in said, said
     assert len(said) < MOST_SAID, len(said)
     said.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,34 +11,11 @@ import pytest
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.app import Interlock
-from interlock.founding import create_workspace
-from tests.cli.door import KEEP, copy_of
+from tests.cli.door import copy_of
 from tests.conftest import Found
 from tests.http.served import Served, serving
 
 ME = Actor(principal=local_principal(lambda: None, None))
-
-
-@pytest.fixture(autouse=True)
-def nothing_speaks_to_interlock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers see the settings that their test gives them, and no others."""
-    for name in os.environ:
-        if name.startswith(("INTERLOCK_", "ORCH_")) and name != KEEP:
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session")
-def fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace as `init` leaves it; copied, never used."""
-    root = tmp_path_factory.mktemp("fresh") / "workspace"
-    create_workspace(root, ME, database_url="", replace=False)
-    return root
-
-
-@pytest.fixture
-def workspace(fresh_workspace: Path, tmp_path: Path) -> Path:
-    """A workspace of the test's own."""
-    return copy_of(fresh_workspace, tmp_path / "workspace")
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 
 from tests.docs.page import Terminal, typed
 from tests.http.processes import SECRETS, process
+from tests.postgres import ON_THE_PAGES
 from tests.providers.model_server import model_server
 
-_ELSEWHERE = "postgresql://interlock@db.example.org/interlock"
 COMMANDS = typed("docs/OPERATIONS.md")
 
 
@@ -22,7 +22,7 @@ def test_every_command_of_the_page_works(workspace: Path, postgres_url: str, tmp
     assert len(COMMANDS) > 20
     move = next(number for number, line in enumerate(COMMANDS) if line.startswith("interlock migrate"))
     with model_server() as model, process(workspace, "--api-only") as server:
-        there = {"http://localhost:9325": server.address, _ELSEWHERE: shlex.quote(postgres_url)}
+        there = {"http://localhost:9325": server.address, ON_THE_PAGES: shlex.quote(postgres_url)}
         with Terminal(tmp_path / "terminal", workspace, SECRETS, there) as terminal:
             terminal.types(f"interlock provider set --name local_ollama --base-url {model.origin}/v1")
             served = said(terminal, COMMANDS[:move])

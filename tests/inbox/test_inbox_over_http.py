@@ -10,10 +10,10 @@ import pytest
 
 from interlock.inbox.api import InboxShown
 from tests.cli.door import Said, call
-from tests.http.conftest import any_served, fresh_workspace, nothing_speaks_to_interlock, served, workspace
+from tests.http.conftest import any_served, served
 from tests.http.served import KINDS, ROLES, Served, told
 
-__all__ = ["any_served", "fresh_workspace", "nothing_speaks_to_interlock", "served", "workspace"]
+__all__ = ["any_served", "served"]
 
 
 def listed(served: Served, role: str = "admin", kind: str = "human") -> list[dict[str, Any]]:

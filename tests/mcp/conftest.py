@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.door import copy_of
-from tests.http.conftest import fresh_workspace, nothing_speaks_to_interlock
 from tests.mcp.world import NAME, WAYS, Peer, World, peer, world_of
-
-__all__ = ["fresh_workspace", "nothing_speaks_to_interlock"]
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,7 @@ def test_a_wheel_is_made_from_the_source_release_alone_without_node(release: Rel
     assert again.read_bytes() == release.wheel.read_bytes()
 
 
+@pytest.mark.usefixtures("release")  # which has fetched what a build needs
 def test_a_wheel_without_the_console_is_refused(copied: Path, tmp_path: Path) -> None:
     copy = sources(copied, tmp_path / "bare")
     shutil.rmtree(copy / "src" / "interlock" / "web" / "assets")

@@ -11,7 +11,7 @@ from interlock.examining import probes
 from tests.cli.door import call
 from tests.docs.page import Terminal
 from tests.packaging.conftest import ROOT
-from tests.workspace.test_doctor import free_port
+from tests.ports import free_port
 
 
 @pytest.mark.timeout(240)
@@ -28,7 +28,7 @@ def test_the_page_about_doctor_names_every_probe_in_its_order(tmp_path: Path) ->
     assert call("init", str(workspace), at=tmp_path).code == 0
     with probes(lambda: workspace) as every:
         told = re.findall(r"^\| `([a-z ]+)` \|", (ROOT / "docs" / "doctor.md").read_text(), re.MULTILINE)
-        assert sorted(told) == sorted(every)
+        assert told == list(every)
 
 
 def test_the_page_about_deploying_names_units_and_files_that_there_are() -> None:

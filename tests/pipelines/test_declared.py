@@ -61,7 +61,7 @@ class Workshop:
         return Declared(self.root, self.environment, program="/nowhere/python")
 
     def accept(self) -> Acceptance:
-        proposed = self.declared.propose("site")
+        proposed = self.declared.look("site", None).proposed
         return replace(proposed, accepted_by="human:alice", accepted_ms=1, envelope="sha256:00")
 
 
@@ -81,7 +81,7 @@ def test_what_nobody_accepted_may_not_run(workshop: Workshop) -> None:
     standing = workshop.declared.standing("site", None)
     assert not standing.may_run
     assert standing.changes == ("no human has accepted it yet",)
-    assert standing.digest == workshop.declared.propose("site").digest
+    assert standing.digest == workshop.declared.look("site", None).proposed.digest
 
 
 def _edit(path: str, text: str) -> Callable[[Workshop], None]:
@@ -140,7 +140,7 @@ def test_a_change_of_anything_named_needs_another_acceptance(
     standing = workshop.declared.standing("site", accepted)
     assert not standing.may_run
     assert any(each.startswith(said) for each in standing.changes), standing.changes
-    assert standing.digest == workshop.declared.propose("site", accepted).digest
+    assert standing.digest == workshop.declared.look("site", accepted).proposed.digest
     assert workshop.declared.standing("site", workshop.accept()).may_run
 
 

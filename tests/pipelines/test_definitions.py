@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import interlock.workspace.layout
-from interlock.pipelines.definitions import FOLDER, in_order, parse_definition, read_definition
+from interlock.pipelines.definitions import FOLDER, in_order, parse_definition
 from interlock.pipelines.errors import ActionUnknown, AgentUnknown, DefinitionInvalid, DefinitionMissing, RoleUnknown
 from interlock.pipelines.models import Definition, Limits, Requirement
 from interlock.pipelines.roles import parse_roles
+from interlock.pipelines.yaml_source import file_bytes
 
 SHIPPED = Path(interlock.workspace.layout.__file__).with_name("shipped") / "skeleton"
 ROLES = parse_roles(
@@ -399,14 +400,15 @@ def test_there_are_limits_to_a_definition() -> None:
 
 def test_a_missing_definition_is_named(tmp_path: Path) -> None:
     with pytest.raises(DefinitionMissing, match=r"cicd/pipelines/none\.yaml is not there"):
-        read_definition(tmp_path, f"{FOLDER}/none.yaml", directory=ROLES, environment={})
+        file_bytes(tmp_path, f"{FOLDER}/none.yaml")
 
 
 # --- the shipped ones -------------------------------------------------------------------------------------------------
 
 
-def read_shipped(name: str) -> Definition:
-    return read_definition(SHIPPED, f"{FOLDER}/{name}.yaml", directory=ROLES, environment={})
+def read_shipped(name: str, **environment: str) -> Definition:
+    path = f"{FOLDER}/{name}.yaml"
+    return parse_definition(file_bytes(SHIPPED, path), path, directory=ROLES, environment=environment)
 
 
 def test_the_shipped_self_heal_is_gated_from_stage_to_stage() -> None:
@@ -444,7 +446,6 @@ def test_the_shipped_refresh_is_gated_from_stage_to_stage() -> None:
 
 
 def test_the_documentation_agent_is_the_one_that_the_environment_names() -> None:
-    path = f"{FOLDER}/doc-refresh.yaml"
-    found = read_definition(SHIPPED, path, directory=ROLES, environment={"DOC_AGENT_BIN": "/opt/agent"})
+    found = read_shipped("doc-refresh", DOC_AGENT_BIN="/opt/agent")
     assert found.job("doc-refresh").lines[-1].argv[0] == "/opt/agent"
     assert read_shipped("doc-refresh").job("doc-refresh").lines[-1].argv[0] == "tools/docs/doc_agent.py"

@@ -16,7 +16,7 @@ import pytest
 from interlock.access.errors import Frozen
 from interlock.kernel.errors import Unreachable
 from interlock.pipelines import jobs
-from interlock.pipelines.jobs import Errand, LinesEnded, Printed, Workshop, environment_of, run_line, run_lines
+from interlock.pipelines.jobs import Errand, LinesEnded, Printed, Workshop, environment_of, run_lines
 from interlock.pipelines.models import Limits, Line
 from interlock.runs.containment.processes import marked
 from tests.conftest import until
@@ -85,7 +85,7 @@ def test_nothing_is_put_in_the_place_of_what_a_command_may_not_write(bench: Benc
 
 
 def test_a_command_that_is_not_there_is_named(bench: Bench) -> None:
-    ended = run_line(bench.shop, ("no-such-program",), bench.errand(), write=bench.write)
+    ended = run_lines(bench.shop, [Line(argv=("no-such-program",))], bench.errand(), write=bench.write)
     assert ended.reason == "agent_command_not_found"
     assert "no-such-program" in ended.message
 
@@ -201,7 +201,7 @@ def test_a_log_that_can_not_be_written_ends_the_command_and_is_the_callers_error
         raise Unreachable("the database is away")
 
     with pytest.raises(Unreachable):
-        run_line(bench.shop, ("sh", "-c", "echo x; sleep 1000"), bench.errand(), write=write)
+        run_lines(bench.shop, [Line(argv=("sh", "-c", "echo x; sleep 1000"))], bench.errand(), write=write)
     assert marked(MARKER) == []
 
 

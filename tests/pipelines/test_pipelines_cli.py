@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from interlock.access.local import local_principal
 from interlock.access.models import Actor
 from interlock.founding import create_workspace
-from tests.cli.door import KEEP, Door, Said, copy_of
+from tests.cli.door import Door, Said, copy_of
 
 SMALL = """\
 description: Makes one thing.
@@ -41,9 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Door:
-    for name in os.environ:
-        if name.startswith(("INTERLOCK_", "ORCH_", "DOC_AGENT")) and name != KEEP:
-            monkeypatch.delenv(name)
+    monkeypatch.delenv("DOC_AGENT_BIN", raising=False)
     root = copy_of(made, tmp_path / "workspace")
     (root / "cicd/pipelines/small.yaml").write_text(SMALL)
     (root / "tools/make.sh").write_text("mkdir -p out; echo good > out/thing.txt; echo made it\n")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.pipelines.errors import DefinitionInvalid, DefinitionMissing
-from interlock.pipelines.yaml_source import MOST_BYTES, parse, read_yaml
+from interlock.pipelines.yaml_source import MOST_BYTES, file_bytes, parse
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_bytes_that_are_no_text_are_refused_by_line() -> None:
 def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_bytes(b"#" * (MOST_BYTES + 1))
     with pytest.raises(DefinitionInvalid, match=r"big\.yaml can not be read: it is larger"):
-        read_yaml(tmp_path, "big.yaml")
+        file_bytes(tmp_path, "big.yaml")
 
 
 def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(DefinitionInvalid, match="no regular file"):
-        read_yaml(tmp_path, "pipe.yaml")
+        file_bytes(tmp_path, "pipe.yaml")
     with pytest.raises(DefinitionMissing, match=r"none\.yaml is not there"):
-        read_yaml(tmp_path, "none.yaml")
+        file_bytes(tmp_path, "none.yaml")
 
 
 def test_on_yes_and_no_are_text_and_quoted_numbers_too() -> None:

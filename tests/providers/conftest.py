@@ -102,6 +102,6 @@ def processes() -> bytes:
     return b"\n".join(found)
 
 
-from tests.cli.conftest import ask, fresh_workspace, nothing_speaks_to_interlock, workspace  # noqa: E402 - behind what it needs set
+from tests.cli.conftest import ask  # noqa: E402 - behind what it needs set
 
-__all__ = ["ask", "fresh_workspace", "nothing_speaks_to_interlock", "workspace"]
+__all__ = ["ask"]

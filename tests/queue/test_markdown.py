@@ -46,7 +46,7 @@ def ids(data: bytes) -> list[str]:
 
 def test_a_changed_cell_changes_its_own_bytes_and_no_others() -> None:
     data = queue(row("ORCH-001", notes="먼저"), "|ORCH-002|PENDING|P0|  wide   task |x|-|-|-||\n", row("ORCH-003"))
-    after = parse(HERE, data).with_cells("ORCH-002", {"status": "BLOCKED", "notes": "cancelled_by_operator"})
+    after = parse(HERE, data).with_changes({"ORCH-002": {"status": "BLOCKED", "notes": "cancelled_by_operator"}})
     assert after == data.replace(
         b"|ORCH-002|PENDING|P0|  wide   task |x|-|-|-||",
         b"|ORCH-002|BLOCKED|P0|  wide   task |x|-|-|-| cancelled_by_operator |",
@@ -57,7 +57,7 @@ def test_line_ends_and_a_byte_order_mark_stay() -> None:
     data = b"\xef\xbb\xbf" + queue(row("A-1"), row("A-2"), before="").replace(b"\n", b"\r\n")
     table = parse(HERE, data)
     assert [each.id for each in table.rows] == ["A-1", "A-2"]
-    assert table.with_cells("A-2", {"notes": "x"}) == data.replace(
+    assert table.with_changes({"A-2": {"notes": "x"}}) == data.replace(
         row("A-2").replace("\n", "\r\n").encode(),
         row("A-2", notes="x").replace("|  |", "| x |").replace("\n", "\r\n").encode(),
     )
@@ -87,14 +87,14 @@ def test_characters_that_break_lines_elsewhere_do_not_break_a_row() -> None:
     table = parse(HERE, data)
     assert [each.id for each in table.rows] == ["C-1", "C-2"]
     assert "\u2028" in table.row("C-1").cells["notes"]
-    assert table.with_cells("C-2", {"status": "DONE"}).count("\u2028".encode()) == 1
+    assert table.with_changes({"C-2": {"status": "DONE"}}).count("\u2028".encode()) == 1
 
 
 @given(st.text(max_size=60))
 def test_whatever_is_written_into_a_cell_is_read_back_from_it(text: str) -> None:
     if re.search("[\ud800-\udfff]", text):
         return
-    after = parse(HERE, queue(row("D-1"), row("D-2"))).with_cells("D-1", {"notes": text})
+    after = parse(HERE, queue(row("D-1"), row("D-2"))).with_changes({"D-1": {"notes": text}})
     table = parse(HERE, after)
     assert table.row("D-1").cells["notes"].strip() == cell(text).strip()
     assert [each.id for each in table.rows] == ["D-1", "D-2"]
@@ -173,7 +173,7 @@ def test_an_unknown_row_is_said(tmp_path: Path) -> None:
     path = tmp_path / "QUEUE.md"
     path.write_bytes(queue(row("F-1")))
     with pytest.raises(ItemNotFound, match="Row id not found: f-1"), changing(path) as change:
-        change.table.with_cells("f-1", {"notes": "x"})
+        change.table.with_changes({"f-1": {"notes": "x"}})
     assert path.read_bytes() == queue(row("F-1"))
 
 
@@ -189,7 +189,7 @@ def test_a_save_by_somebody_else_in_between_is_not_overwritten(tmp_path: Path) -
     with changing(path) as change:
         path.write_bytes(queue(row("G-1"), row("G-2")))
         with pytest.raises(MarkdownChanged):
-            change.write(change.table.with_cells("G-1", {"status": "DONE"}))
+            change.write(change.table.with_changes({"G-1": {"status": "DONE"}}))
     assert ids(path.read_bytes()) == ["G-1", "G-2"]
 
 
@@ -207,7 +207,7 @@ def test_a_link_and_the_files_mode_stay(tmp_path: Path) -> None:
     real.chmod(0o666)  # more than the umask lets a new file have
     link.symlink_to(real)
     with changing(link) as change:
-        change.write(change.table.with_cells("I-1", {"status": "DONE"}))
+        change.write(change.table.with_changes({"I-1": {"status": "DONE"}}))
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o666
     assert read(link).row("I-1").cells["status"] == "DONE"
@@ -218,7 +218,7 @@ def _mark(place: tuple[str, int]) -> None:
     for turn in range(5):
         with changing(Path(path)) as change:
             notes = change.table.row(f"J-{number}").cells["notes"]
-            change.write(change.table.with_cells(f"J-{number}", {"notes": f"{notes} {turn}"}))
+            change.write(change.table.with_changes({f"J-{number}": {"notes": f"{notes} {turn}"}}))
 
 
 def test_eight_writers_at_once_lose_nothing_and_readers_see_whole_files(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_full_disk_is_said_and_leaves_the_file_as_it_was(tmp_path: Path) -> No
         "import resource, signal, sys; from interlock.queue.markdown import changing\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "with changing(sys.argv[1]) as change:\n"
-        "    new = change.table.with_cells('K-1', {'notes': 'x' * 9000})\n"
+        "    new = change.table.with_changes({'K-1': {'notes': 'x' * 9000}})\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "    change.write(new)\n"
     )
@@ -369,7 +369,7 @@ def test_only_the_bytes_of_a_changed_cell_change(
     place = data.draw(st.integers(0, len(file[1]) - 1))
     column = data.draw(st.integers(3, 8))
     new = data.draw(WORDS.map(cell))
-    after = table.with_cells(f"ID-{place}", {COLUMNS[column]: new})
+    after = table.with_changes({f"ID-{place}": {COLUMNS[column]: new}})
     segment = file[1][place][column]
     if new != segment.strip():
         inner = segment.strip()

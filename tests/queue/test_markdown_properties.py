@@ -42,7 +42,7 @@ def test_what_is_read_is_written_back_byte_for_byte_and_no_row_is_lost(data: byt
     assert again is not None
     assert [row.cells for row in again.rows] == rows
     if rows:
-        changed = read(table.with_cells(rows[-1]["id"], {"notes": word.strip()}))
+        changed = read(table.with_changes({rows[-1]["id"]: {"notes": word.strip()}}))
         assert changed is not None
         assert [row.cells for row in changed.rows[:-1]] == rows[:-1]
         assert {**changed.rows[-1].cells, "notes": ""} == {**rows[-1], "notes": ""}

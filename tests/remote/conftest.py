@@ -14,7 +14,7 @@ import pytest
 from interlock.app import Interlock
 from interlock.providers.models import ProviderType
 from interlock.workspace.layout import Layout
-from tests.cli.conftest import fresh_workspace, lived_once, nothing_speaks_to_interlock, workspace
+from tests.cli.conftest import lived_once
 from tests.cli.door import Door, copy_of
 from tests.cli.lived import ME, Lived
 from tests.conftest import Found
@@ -22,7 +22,7 @@ from tests.http.served import Served, serving, tokens_of
 from tests.providers.model_server import model_server, write
 from tests.remote.far import Far
 
-__all__ = ["fresh_workspace", "lived_once", "nothing_speaks_to_interlock", "workspace"]
+__all__ = ["lived_once"]
 
 
 @pytest.fixture

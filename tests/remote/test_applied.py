@@ -29,29 +29,23 @@ EFFECT = (
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FarWorld, list[Run]]]:
-    """A served workspace, and three runs that a worker elsewhere has carried out."""
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarWorld]:
+    """A served workspace."""
     with wire() as made_wire:
-        far = FarWorld(tmp_path_factory.mktemp("far"), wire=made_wire)
+        made = FarWorld(tmp_path_factory.mktemp("far"), wire=made_wire)
         try:
-            runs = [far.create(EFFECT) for _ in range(3)]
-            worker = far.far(once=True)
-            assert worker.wait(LONG) == 0, worker.words()
-            yield far, runs
+            yield made
         finally:
-            far.close()
+            made.close()
 
 
 @pytest.fixture
-def far(lived: tuple[FarWorld, list[Run]]) -> FarWorld:
-    return lived[0]
-
-
-@pytest.fixture
-def run(lived: tuple[FarWorld, list[Run]]) -> Run:
-    """A run that no other test has."""
-    far, runs = lived
-    done = far.run(runs.pop())
+def run(far: FarWorld) -> Run:
+    """A run of the test's own that a worker elsewhere has carried out."""
+    made = far.create(EFFECT)
+    worker = far.far(once=True)
+    assert worker.wait(LONG) == 0, worker.words()
+    done = far.run(made)
     assert done.status is RunStatus.DONE, far.story(done)
     return done
 
@@ -74,11 +68,15 @@ def assert_brought(repository: Path, run: Run) -> None:
 
 @pytest.mark.proves("fleet-far-applied")
 def test_a_result_of_a_worker_elsewhere_is_applied_on_the_server_that_never_had_it(far: FarWorld, run: Run) -> None:
+    [elsewhere] = (far.place / "far" / "mirrors").glob("*.git")
+    assert has(elsewhere, commit_of(run))
+    assert not has(far.repository, commit_of(run))
     assert not any(has(each, commit_of(run)) for each in far.house.layout.mirrors.glob("*.git"))
-    assert all(has(each, commit_of(run)) for each in (far.place / "far" / "mirrors").glob("*.git"))
 
     applied = far.house.results.apply(ALICE, run.id, repository=None, into_tree=False)
     assert (applied.repository, applied.changed) == (far.repository, True)
+    [here] = far.house.layout.mirrors.glob("*.git")
+    assert has(here, commit_of(run))  # so that is where it was not
     assert_brought(far.repository, run)
     assert far.house.results.apply(ALICE, run.id, repository=None, into_tree=False).changed is False
 

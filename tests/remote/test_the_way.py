@@ -25,8 +25,9 @@ from interlock.remote.connection import Connection
 from interlock.remote.errors import AnswerLost
 from tests.cli.door import said
 from tests.http.served import Served, everything, serving
+from tests.ports import free_port
 from tests.remote.far import Far, token_in
-from tests.remote.wire import answering, free_port, hanging_up, listening, wire
+from tests.remote.wire import answering, hanging_up, listening, wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]"
 

@@ -119,9 +119,3 @@ def _request(caller: socket.socket) -> bytes:
             return b""
         body += part
     return head + b"\r\n\r\n" + body
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])

@@ -1,7 +1,8 @@
 """A connection pooler in transaction mode, before a real server: each transaction gets the next of few connections.
 
 It is stricter than those in the field. They give a client the same connection again as long as nobody else wants it;
-here nobody has the same one twice running. So whatever relies on a session is lost at once.
+here the one that has been idle longest is the next, so nobody has the same one twice running while another is idle.
+Whatever relies on a session is soon lost.
 """
 
 from __future__ import annotations
@@ -147,3 +148,4 @@ def pooled(url: str, folder: Path) -> Generator[str]:
             for each in threads:
                 each.join(30)
             pooler.close()
+            assert not any(each.is_alive() for each in threads), "a client is still there"

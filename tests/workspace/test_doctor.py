@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from interlock.workspace.doctor import Health, NotLooked, examine, failed, ok, w
 from tests.cli.door import PROGRAM, WITHOUT_PRIVILEGES, Said, call, environment, files
 from tests.cli.lived import ME
 from tests.http.processes import process
+from tests.ports import free_port
 from tests.postgres import running_server
 
 
@@ -72,11 +72,6 @@ def _said(words: Sequence[str], more: dict[str, str]) -> Said:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.proves("doctor")

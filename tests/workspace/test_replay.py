@@ -240,6 +240,22 @@ def test_a_ledger_whose_events_can_not_follow_each_other_is_refused(snapshot: Pa
             look(snapshot)
 
 
+def test_a_ledger_with_a_receipt_that_does_not_follow_from_its_jobs_is_refused(snapshot: Path) -> None:
+    without_heads(snapshot)
+    index = place(snapshot, "deployment_outcome.recorded")
+    told: dict[str, object] = {
+        "workflow_id": "w",
+        "stage_id": "s",
+        "stage_type": "t",
+        "root": "0" * 64,
+        "levels": [],
+        "leaves": [],
+    }
+    leaf_edit(snapshot, index, lambda event: event.update(kind="stage_receipt.issued", payload=told))
+    with pytest.raises(StateMismatch, match=rf"entry {index} .*do not follow from its jobs"):
+        replay(snapshot)
+
+
 def test_a_ledger_of_which_no_state_can_be_told_is_refused(snapshot: Path) -> None:
     without_heads(snapshot)
     index = place(snapshot, "pipeline.state.created")

@@ -13,6 +13,7 @@ from interlock.approval.events import DraftGenerated
 from interlock.approval.ports import Signed
 from interlock.evidence.content import named
 from interlock.evidence.predicates import CHECKPOINT, DEPLOYMENT_OUTCOME
+from interlock.evidence.tree import root_of
 from interlock.kernel.canonical import Json, digest
 from interlock.kernel.events import Event
 from interlock.pipelines.events import (
@@ -92,7 +93,13 @@ def everything() -> list[Event]:
             output={},
         ),
         StageReceipted(
-            subject=RUN, workflow_id=RUN, stage_id="repair", stage_type="Validate", root="ab", levels=[], leaves=[]
+            subject=RUN,
+            workflow_id=RUN,
+            stage_id="repair",
+            stage_type="Validate",
+            root=root_of([]).hex(),
+            levels=[],
+            leaves=[],
         ),
         DocumentUpdated(subject=RUN, path="docs/x.md", sha256="a" * 64, job="docs"),
         budget(),

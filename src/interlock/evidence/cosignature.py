@@ -7,7 +7,7 @@ other of a signed note (key type 0x04, the time before the signature), so that w
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -96,11 +96,6 @@ class WitnessSigner:
 
 def _message(body: str, seconds: int) -> bytes:
     return f"cosignature/v1\ntime {seconds}\n{body}".encode()
-
-
-def cosigned_note(note: str, lines: Iterable[str]) -> str:
-    """Return a signed head with cosignatures added to it."""
-    return note + "".join(f"{line}\n" for line in lines)
 
 
 def render_cosignature(cosignature: Cosignature) -> bytes:

@@ -48,13 +48,6 @@ def node_id(folder: Path, new_ulid: Callable[[], str], *, machine: str | None = 
     raise NodeIdentityBroken(f"{path} can not be made")
 
 
-def known_id(folder: Path) -> str | None:
-    """Return this node's id, where it has one that can be used."""
-    with suppress(NodeIdentityBroken, NodeIdentityForeign):
-        return read_id(folder)
-    return None
-
-
 def read_id(folder: Path) -> str | None:
     """Return this node's id; None where it has none yet. Raises as `node_id` does, and makes nothing."""
     found = _read(folder / FILE_NAME)

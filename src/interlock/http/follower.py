@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from interlock.kernel.errors import InterlockError
+
 _LOG = logging.getLogger("interlock.http")
 _PATIENCE_SECONDS = 10.0
 
@@ -54,8 +56,9 @@ class Follower:
                 serves = self._wished
             try:
                 self._chore()
-            except Exception:  # noqa: BLE001 - a thread's last resort; the next wish tries again
-                _LOG.warning("the window files were not brought up to date", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - a thread's last resort; the next wish tries again
+                known = isinstance(error, InterlockError | OSError)
+                _LOG.warning("the window files were not brought up to date: %s", error, exc_info=not known)
             with self._changed:
                 self._done = serves
                 self._changed.notify_all()

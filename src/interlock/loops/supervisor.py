@@ -76,11 +76,6 @@ class Supervisor:
     _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
     reconciled: int = 0
 
-    @property
-    def looked_after(self) -> int:
-        """How many loops it knows."""
-        return len(self._known)
-
     def work(self) -> int:
         """Supervise until told to stop; returns how many reconciles were made."""
         while not self.stopping.is_set():

@@ -95,13 +95,6 @@ class Declared:
         """Hold a pipeline's definition, and all that it names, against what was accepted; raises as `load`."""
         return self.look(name, accepted).standing
 
-    def propose(self, name: str, accepted: Acceptance | None = None) -> Acceptance:
-        """Return what accepting a pipeline's definition now would keep, still without who and when.
-
-        It has the digest that `standing` shows for the same `accepted`. Raises as `load`.
-        """
-        return self.look(name, accepted).proposed
-
     def standing_of(self, named: Named, accepted: Acceptance | None) -> tuple[Standing, Acceptance]:
         """Hold any definition against what was accepted; returns also what accepting it now would keep."""
 

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
 from interlock.kernel.canonical import Json
@@ -31,7 +31,7 @@ from interlock.pipelines.models import (
     StageType,
 )
 from interlock.pipelines.roles import ACTIONS, ROLE_FILE, RoleDirectory
-from interlock.pipelines.yaml_source import Node, file_bytes, is_text, parse
+from interlock.pipelines.yaml_source import Node, is_text, parse
 
 FOLDER: Final = "cicd/pipelines"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
@@ -90,17 +90,12 @@ _Edges = Mapping[str, Sequence[str]]
 _NO_FIELDS: Final[Mapping[str, Node]] = {}
 
 
-def read_definition(root: Path, path: str, *, directory: RoleDirectory, environment: Mapping[str, str]) -> Definition:
-    """Read a definition below a workspace.
+def parse_definition(data: bytes, path: str, *, directory: RoleDirectory, environment: Mapping[str, str]) -> Definition:
+    """Read the bytes of a definition; `path` is what complaints call it.
 
     A variable of the definition takes the value that `environment` has for it, if that is not blank. Raises
-    `DefinitionMissing`, `DefinitionInvalid`, `RoleUnknown`, `AgentUnknown` or `ActionUnknown`, naming file and line.
+    `DefinitionInvalid`, `RoleUnknown`, `AgentUnknown` or `ActionUnknown`, naming file and line.
     """
-    return parse_definition(file_bytes(root, path), path, directory=directory, environment=environment)
-
-
-def parse_definition(data: bytes, path: str, *, directory: RoleDirectory, environment: Mapping[str, str]) -> Definition:
-    """Read the bytes of a definition; as `read_definition`."""
     top = parse(data, path)
     dialect: Dialect = "jobs" if "jobs" in top.mapping() else "stages"
     fields = top.fields(_TOP | {"jobs"} if dialect == "jobs" else _TOP, ("agent_roles", "stages"))

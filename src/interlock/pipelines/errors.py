@@ -138,12 +138,6 @@ class TaskFailed(Failed):
     code = "task_failed"
 
 
-class ReceiptRejected(Failed):
-    """The stage's receipt does not hold."""
-
-    code = "receipt_rejected"
-
-
 class CheckpointRefusedError(Refused):
     """A checkpoint does not let this go on."""
 

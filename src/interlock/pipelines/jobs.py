@@ -118,13 +118,6 @@ def environment_of(root: Path, search_path: str, *given: Mapping[str, str]) -> d
     return {**found, "PATH": search_path, "NOA_WORKFLOW_ROOT": str(root)}
 
 
-def run_line(
-    shop: Workshop, argv: tuple[str, ...], errand: Errand, *, write: Write, stopped: threading.Event | None = None
-) -> LinesEnded:
-    """Run one command to its end; see `run_lines`."""
-    return run_lines(shop, [Line(argv=argv)], errand, write=write, stopped=stopped)
-
-
 def run_lines(
     shop: Workshop,
     lines: Sequence[Line],

@@ -147,11 +147,6 @@ class Node:
         return value
 
 
-def read_yaml(root: Path, path: str) -> Node:
-    """Read a file below `root`; raises `DefinitionMissing` or `DefinitionInvalid`."""
-    return parse(file_bytes(root, path), path)
-
-
 def file_bytes(root: Path, path: str, most: int = MOST_BYTES) -> bytes:
     """Return the bytes of a small regular file below `root`; raises `DefinitionMissing` or `DefinitionInvalid`."""
     try:

@@ -95,10 +95,6 @@ class Table(NamedTuple):
                 return row
         raise ItemNotFound(f"Row id not found: {item_id[:64]}")
 
-    def with_cells(self, item_id: str, changes: Fields) -> bytes:
-        """Return the file with some cells of one row changed."""
-        return self.with_changes({item_id: changes})
-
     def with_changes(self, changes: Mapping[str, Fields]) -> bytes:
         """Return the file with some cells of some rows changed, by id."""
         lines = list(self.lines)

@@ -7,7 +7,7 @@ and replaced only on an operator's word, with a copy kept.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +32,16 @@ class Caught:
     """What a catch-up did."""
 
     tail: Tail
-    completed: bool
-    """Whether the file had ended earlier than it should have."""
     differs: str | None
     """What was found that is no early end, as a sentence; then nothing was written."""
 
 
-def catch_up(path: Path, log: LogReader, last: Tail) -> Caught:
-    """Append what the log has and the file has not."""
+def catch_up(path: Path, log: LogReader, last: Tail, tell: Callable[[int], None]) -> Caught:
+    """Append what the log has and the file has not.
+
+    Of a file that ended too early is told, with how many entries it will have, before it is completed: who is killed in
+    between tells of it twice, and not never.
+    """
     size = log.size()
     found = path.stat().st_size if path.exists() else 0
     if found == last.size_bytes:
@@ -48,18 +50,21 @@ def catch_up(path: Path, log: LogReader, last: Tail) -> Caught:
         # It is not as we left it: torn in a crash, cut, or written to. Hold every line against the log.
         whole = _matching(path, log, size)
         if whole is None:
-            return Caught(last, completed=False, differs=f"{path} differs from the database's log")
+            return Caught(last, differs=f"{path} differs from the database's log")
         start, completed = whole.entries, found < last.size_bytes or whole.size_bytes != found
         found = whole.size_bytes
-    if start == size and not completed:
-        return Caught(Tail(start, found), completed=False, differs=None)
+    if completed:
+        tell(size)
+        size = log.size()
+    elif start == size:
+        return Caught(Tail(start, found), differs=None)
     with _open_for_append(path) as descriptor:
         os.ftruncate(descriptor, found)
         written = found
         for chunk in _chunks(log, start, size):
             written += _write_all(descriptor, chunk, written)
         os.fsync(descriptor)
-    return Caught(Tail(size, written), completed=completed, differs=None)
+    return Caught(Tail(size, written), differs=None)
 
 
 def write_heads(path: Path, log: LogReader, entries: int) -> str | None:

@@ -40,6 +40,8 @@ from interlock.evidence.note import Verifier
 from interlock.kernel.canonical import Json
 from interlock.kernel.clock import from_text
 from interlock.kernel.errors import Invalid
+from interlock.pipelines import receipts
+from interlock.pipelines.events import StageReceipted
 from interlock.pipelines.rendering import SNAPSHOTS, STATE_PATH, STREAMS, Changes, Projection, paths_of
 from interlock.pipelines.report import REPORT_PATH, explain_difference
 from interlock.workspace.layout import STATE_FOLDER
@@ -434,6 +436,8 @@ class _Walk:
 def _follow(projection: Projection, entry: LedgerEntry, changes: Changes) -> None:
     try:
         projection.take(entry.leaf, changes)
+        if entry.event["kind"] == StageReceipted.kind:
+            receipts.check(entry.event["payload"])
     except (KeyError, TypeError, ValueError) as error:
         # a KeyError's text is no sentence, and a move that can not be has one of its own
         words = str(error) if isinstance(error, ValueError) else f"it lacks what it has to tell: {error!r}"

@@ -78,12 +78,14 @@ class Windows:
         """Bring every window up to the log's end; returns what differs and was left alone, as sentences."""
         with self._locked():
             cursor = self._load()
-            caught = ledger.catch_up(self._ledger, self.log, cursor.ledger)
-            if caught.completed:
-                self.tell(
-                    actor, WindowCompleted(subject="storage/db/evidence/ledger.jsonl", entries=caught.tail.entries)
-                )
-                caught = ledger.catch_up(self._ledger, self.log, caught.tail)
+            caught = ledger.catch_up(
+                self._ledger,
+                self.log,
+                cursor.ledger,
+                lambda entries: self.tell(
+                    actor, WindowCompleted(subject="storage/db/evidence/ledger.jsonl", entries=entries)
+                ),
+            )
             attested = attestations.catch_up(self.layout.evidence, self.log, cursor.attested, caught.tail.entries)
             differs = caught.differs or ledger.write_heads(self._heads, self.log, caught.tail.entries)
             attestations.write_cosignatures(self.layout.evidence, self.log)

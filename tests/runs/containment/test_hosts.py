@@ -38,16 +38,17 @@ def on_a_host(preparation: str, script: str, mode: str = "auto") -> dict[str, An
     host = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
     worker = (sys.executable, "-c", PROGRAM, SOURCE, script, mode, marker())
     seen = subprocess.run(
-        [*host, "sh", "-c", f'{preparation} && exec "$@"', "sh", *worker],
+        [*host, "sh", "-c", f'{preparation} && echo made && exec "$@"', "sh", *worker],
         capture_output=True,
         text=True,
         env={"PATH": PATH},
         timeout=20,
         check=False,
     )
-    if not seen.stdout:
+    made, _, told = seen.stdout.partition("\n")
+    if not made:
         pytest.skip(f"such a host can't be made here: {seen.stderr.strip()}")
-    return json.loads(seen.stdout)
+    return json.loads(told)
 
 
 NO_USER_NAMESPACES = "echo 0 > /proc/sys/user/max_user_namespaces"

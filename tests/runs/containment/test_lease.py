@@ -100,9 +100,10 @@ def test_what_stands_still_is_ended_without_another_step(traces: Path, mode: Mod
 def test_the_worker_may_stand_still_itself(traces: Path, mode: Mode) -> None:
     with started(traces, mode, 0.2) as run:
         wait_until(lambda: stands_still(run), "everything stands still")
-        os.kill(run.supervisor_pid, signal.SIGSTOP)
+        supervisor = run.wait_started(0).supervisor_pid
+        os.kill(supervisor, signal.SIGSTOP)
         run.renew(lease_clock() + 60)
-        os.kill(run.supervisor_pid, signal.SIGCONT)
+        os.kill(supervisor, signal.SIGCONT)
         goes_on(run, traces, seconds=60)
 
 

@@ -94,7 +94,7 @@ time.sleep(60)
 def test_the_sudden_death_of_the_supervisor_ends_the_tree(mode: Mode) -> None:
     orphan = Orphan()
     with staying_with(orphan, mode=mode) as run:
-        os.kill(run.supervisor_pid, signal.SIGKILL)
+        os.kill(run.wait_started(DEADLINE_SECONDS).supervisor_pid, signal.SIGKILL)
         ended = run.wait(DEADLINE_SECONDS)
 
         assert (ended.reason, ended.exit_code, ended.signal, ended.survivors) == ("supervisor_lost", None, None, 0)
@@ -105,7 +105,7 @@ def test_the_sudden_death_of_the_supervisor_ends_the_tree(mode: Mode) -> None:
 def test_the_sudden_death_of_the_keeper_ends_the_tree(mode: Mode) -> None:
     orphan = Orphan()
     with staying_with(orphan, mode=mode) as run:
-        (keeper,) = children(run.supervisor_pid)
+        (keeper,) = children(run.wait_started(DEADLINE_SECONDS).supervisor_pid)
         os.kill(keeper, signal.SIGKILL)
         ended = run.wait(DEADLINE_SECONDS)
 
@@ -134,7 +134,7 @@ def test_an_agent_without_namespaces_that_kills_its_keeper_takes_its_orphans_wit
 def test_a_terminated_supervisor_takes_its_tree_with_it(mode: Mode) -> None:
     orphan = Orphan()
     with staying_with(orphan, mode=mode) as run:
-        os.kill(run.supervisor_pid, signal.SIGTERM)
+        os.kill(run.wait_started(DEADLINE_SECONDS).supervisor_pid, signal.SIGTERM)
         ended = run.wait(DEADLINE_SECONDS)
 
         assert (ended.reason, ended.signal) == ("control_closed", signal.SIGKILL)
@@ -153,7 +153,7 @@ def test_a_rescuer_ends_what_a_dead_worker_left(mode: Mode) -> None:
 def test_a_rescuer_ends_also_a_tree_whose_supervisor_hangs(mode: Mode) -> None:
     with launch(shell(f"trap '' TERM; echo ready; {STAY}", mode=mode)) as run:
         wait_for_output(run, b"ready")
-        os.kill(run.supervisor_pid, signal.SIGSTOP)
+        os.kill(run.wait_started(DEADLINE_SECONDS).supervisor_pid, signal.SIGSTOP)
 
         assert processes.kill_marked(run.marker) == []
         assert not processes.marked(run.marker)

@@ -18,6 +18,8 @@ from interlock.runs.containment.spec import Overlay
 from tests.runs.containment.trees import PATH, TMP, is_root, python, shell, wait_for_output, watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.runs.containment.trees import Wanted
 
 
@@ -158,7 +160,6 @@ def test_what_the_agent_writes_to_an_overlaid_folder_stays_in_the_overlay(worksp
     assert (upper / "HEAD").read_text() == "changed\n"
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_a_commit_in_the_worktree_does_not_reach_the_mirror(workspace: Workspace, tmp_path: Path) -> None:
     quiet = {"PATH": PATH, "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
     for name in ("AUTHOR", "COMMITTER"):
@@ -299,15 +300,27 @@ def test_an_agent_of_root_reaches_no_disk_and_no_setting_of_the_machine() -> Non
     assert "Read-only file system" in seen.stderr
 
 
-def test_the_sockets_of_local_services_are_hidden_unless_asked_for() -> None:
+@pytest.fixture
+def service() -> Iterator[Path]:
+    """A socket of a local service, where those of this user are."""
     folder = Path("/run/dbus") if is_root() else Path(f"/run/user/{os.getuid()}")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        pytest.skip(f"nothing in {folder} to hide")
+    path, there = folder / f"service-{os.getpid()}", folder.is_dir()
+    if not is_root() and not os.access(folder, os.W_OK):
+        pytest.skip("only root has a place for the sockets of services")
+    folder.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        yield path
+    path.unlink()
+    if not there:
+        folder.rmdir()
 
-    hidden, seen = (watch(shell(f"ls {folder}", local_services=asked)) for asked in (False, True))
+
+def test_the_sockets_of_local_services_are_hidden_unless_asked_for(service: Path) -> None:
+    hidden, seen = (watch(shell(f"ls {service.parent}", local_services=asked)) for asked in (False, True))
 
     assert hidden.stdout == ""
-    assert seen.stdout.split()
+    assert service.name in seen.stdout.split()
 
 
 def test_without_namespaces_the_start_says_what_is_not_held(workspace: Workspace) -> None:

@@ -114,7 +114,6 @@ class Contained:
     ) -> None:
         """Take the supervisor, the pipes to and from it, and the agent's output; `launch` makes these."""
         self.marker = marker
-        self.supervisor_pid = supervisor.pid
         self._supervisor = supervisor
         self._control = [control]  # empty once closed
         self._control_lock = threading.Lock()
@@ -152,15 +151,11 @@ class Contained:
         raise TookTooLong(f"The agent has not ended within {timeout} s.")
 
     def output(self) -> Iterator[tuple[Stream, bytes]]:
-        """Yield what the agent prints, as it comes, until the tree has ended or `stop_output` is called.
+        """Yield what the agent prints, as it comes, until the tree has ended or `close` is called.
 
         The agent stands still when nobody reads: its pipes are full at 64 KiB.
         """
         return self._output.chunks()
-
-    def stop_output(self) -> None:
-        """Make `output` return in whichever thread it is; what was not read is lost."""
-        self._output.stop()
 
     def stop(self) -> None:
         """Ask the tree to end: SIGTERM to every process, and SIGKILL after the grace period."""

@@ -34,7 +34,7 @@ class Output:
             os.set_blocking(pipe, False)
 
     def chunks(self) -> Iterator[tuple[Stream, bytes]]:
-        """Yield (stream, bytes) as they come, at most 64 KiB each, until `finish`, `stop` or both ends of file."""
+        """Yield (stream, bytes) as they come, at most 64 KiB each, until `finish`, `close` or both ends of file."""
         while True:
             with self._reading:
                 chunks = [] if self._stopped else self._read()
@@ -69,14 +69,10 @@ class Output:
         """Let the reading end as soon as the pipes are empty: nobody is left to fill them."""
         self._rouse()
 
-    def stop(self) -> None:
-        """End the reading now."""
+    def close(self) -> None:
+        """End the reading now, in whichever thread it is, and close the pipes; what was not read is lost."""
         self._stopped = True
         self._rouse()
-
-    def close(self) -> None:
-        """End the reading and close the pipes."""
-        self.stop()
         with self._reading, self._waking:
             for pipe in (*self._open, *self._wake_read, *self._wake):
                 os.close(pipe)
