@@ -399,7 +399,7 @@ def test_a_full_disk_loses_nothing_and_is_told(ask: Door, disk: Disk, capsys: py
     disk.fill()
     for _ in range(2):
         full = call("draft", "create", "--prompt", "x" * 100_000, at=root, prefix=disk.prefix)
-        full.refuses(1, "nothing was changed", "free some space")
+        full.refuses(5, "nothing was changed", "free some space")
     assert [draft["prompt"] for draft in small.json("draft", "list")] == ["before"]
     disk.free()
     small.draft(prompt="after")
@@ -418,7 +418,7 @@ def test_a_file_that_may_not_grow_loses_nothing_and_is_told(ask: Door) -> None:
     limited = ("prlimit", f"--fsize={database(ask.root).stat().st_size + 60_000}")
     (ask.root / "long").write_text("x" * 1_500_000)
     full = call("draft", "create", "--prompt-file", "long", at=ask.root, prefix=limited)
-    full.refuses(1, "nothing was changed")
+    full.refuses(5, "nothing was changed")
     assert [draft["prompt"] for draft in ask.json("draft", "list")] == ["before"]
     ask.draft(prompt="after")
     assert ask("windows", "verify").code == 0
@@ -461,7 +461,7 @@ def test_init_on_a_full_disk_is_told_and_completed_later(disk: Disk, capsys: pyt
     disk.fill()
     full = call("init", str(disk.folder / "workspace"), at=disk.folder, prefix=disk.prefix)
     if disk.real:
-        full.refuses(1)
+        full.refuses(5)
         assert "disk is full" in full.err or "No space left" in full.err
     disk.free()
     assert said(capsys, "init", str(disk.folder / "workspace")).code == 0

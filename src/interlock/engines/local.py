@@ -128,7 +128,7 @@ class Worker:
                     idle = self._turns()
             except Unreachable as error:
                 self._astray = True
-                _LOG.warning("the database does not answer, trying again: %s", error.message)
+                _LOG.warning("the database can not be used, trying again: %s", error.message)
                 self.stopping.wait(_AWAY_SECONDS)
         self._leave(shower)
 

@@ -5,7 +5,7 @@
     ├── NotFound      no such thing                          CLI exit 3, HTTP 404
     ├── Conflict      the state does not allow it            CLI exit 4, HTTP 409
     ├── Refused       the caller may not                     CLI exit 4, HTTP 403
-    ├── Unreachable   something outside does not answer      CLI exit 5, HTTP 503
+    ├── Unreachable   what is needed does not answer now     CLI exit 5, HTTP 503
     └── Failed        it was tried and did not work          CLI exit 1, HTTP 500
 
 A class's docstring is its default sentence; `code` is stable and snake_case; `hint` says what to do.
@@ -54,7 +54,7 @@ class Refused(InterlockError):
 
 
 class Unreachable(InterlockError):
-    """Something that is needed does not answer."""
+    """Something that is needed does not answer, or has no room left."""
 
     code = "unreachable"
 

@@ -83,7 +83,7 @@ class MoveFailed(Failed):
     default_hint = "nothing was changed: the workspace works on its SQLite file as before"
 
 
-class StorageFull(Failed):
+class StorageFull(Unreachable):
     """The disk is full."""
 
     code = "storage_full"

@@ -25,7 +25,7 @@ _FAMILIES: Final = {
     "NotFound": "There is no such thing.",
     "Conflict": "The state does not allow it",
     "Refused": "the caller may not.",
-    "Unreachable": "Something outside does not answer.",
+    "Unreachable": "Something that is needed does not answer, or has no room left.",
 }
 OF_HEALTH: Final[Rows] = {
     0: "`HEALTH_OK`",

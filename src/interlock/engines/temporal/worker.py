@@ -126,7 +126,7 @@ class TemporalWorker:
                 with self.keeper.links.listen() as self._waiter:
                     idle = self._turns()
             except Unreachable as error:
-                _LOG.warning("the database does not answer, trying again: %s", error.message)
+                _LOG.warning("the database can not be used, trying again: %s", error.message)
                 self.stopping.wait(_AWAY_SECONDS)
 
     def _turns(self) -> bool:
