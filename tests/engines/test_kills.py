@@ -173,7 +173,7 @@ def test_postgresql_killed_while_runs_stand_at_every_step_costs_no_run_an_attemp
     before = world.count()
     postgres.kill()
     (folder / "go").touch()  # what was just done at each step meets a database that is not there
-    worker.wait_for_words("the database does not answer", PATIENCE_SECONDS)
+    worker.wait_for_words("the database can not be used", PATIENCE_SECONDS)
     postgres.start()
     world.house.database.close()
     until(lambda: world.count() > before + 3, PATIENCE_SECONDS)
