@@ -28,7 +28,7 @@ def clock_jumping(harm: Path) -> Generator[None]:
     clock.write_text(str(_HOUR))
     yield
     clock.write_text(str(-_HOUR))
-    time.sleep(1)
+    time.sleep(1)  # that is the fault, as long as it is behind
     clock.write_text("0")
 
 

@@ -137,7 +137,7 @@ class Session:
             try:
                 line = line[os.write(self._account, line) :]
             except OSError:
-                time.sleep(0.05)
+                time.sleep(0.05)  # until there is room again, which the storm sees to
 
 
 def _until_told() -> threading.Event:

@@ -930,7 +930,7 @@ class Interlock:
         """
         from interlock.fleet.leading import Led
 
-        self._at_start.update({"access", "alerts", "fleet", "loops", "pipelines", "server"})
+        self._at_start.update(each for each in _AT_START if each != "temporal")  # which its worker alone reads
         carrier = self.delivery.carrier()
         # A machine that joined has no keys of the agents that sign for checkpoints.
         carrier.leads = lambda: not self.layout.has_joined and self.reign("carrier", lazy=True).hold() is not None

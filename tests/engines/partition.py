@@ -18,9 +18,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from chaos.wire import Wire
+from chaos.wire import Wire, connect_to_postgres
 
-_SOCKET = ".s.PGSQL.5432"
 WAYS = ("namespace", "wire") if os.geteuid() == 0 and shutil.which("ip") else ("wire",)
 """The ways that this machine can make; each test that goes them has them in its name."""
 
@@ -84,14 +83,4 @@ def _ip(*words: str) -> None:
 
 def _relay(host: str, there: Path) -> Wire:
     """Pass what comes to an address on to PostgreSQL's socket; this wire is never cut."""
-
-    def connect() -> socket.socket:
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            server.connect(str(there / _SOCKET))
-        except OSError:
-            server.close()
-            raise
-        return server
-
-    return Wire(socket.create_server((host, 0)), connect)
+    return Wire(socket.create_server((host, 0)), lambda: connect_to_postgres(there))

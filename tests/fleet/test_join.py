@@ -18,7 +18,16 @@ from interlock.founding import create_workspace, join_workspace
 from interlock.kernel.errors import Invalid
 from interlock.workspace.errors import WorkspaceInvalid
 from tests.conftest import ALICE, ROBOT, until
-from tests.fleet.machines import machines
+from tests.fleet.machines import Machine, Machines, machines
+
+
+def assert_verified(two: Machines, *machines: Machine) -> None:
+    """Sign the log where its key lies, and hold that these machines verify it."""
+    two.first.house.evidence.head()
+    for machine in machines:
+        machine.house.catch_up(ALICE)
+        verified = machine.call("evidence", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.proves("fleet-joining")
@@ -40,11 +49,7 @@ def test_what_a_joined_machine_did_is_verified_on_both(tmp_path: Path, postgres_
         assert two.status(run) == "done", late.stderr
         assert two.second.node().facts.name == two.first.house.fleet.find(two.second.node_id).facts.name
 
-        two.first.house.evidence.head()
-        for machine in (two.first, two.second):
-            machine.house.catch_up(ALICE)
-            verified = machine.call("evidence", "verify")
-            assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert_verified(two, two.first, two.second)
 
 
 @pytest.mark.proves("fleet-joining")
@@ -60,10 +65,7 @@ def test_whoever_approves_where_the_log_s_key_is_not_signs_with_what_the_log_kno
         two.first.house.admit_keys()
         drafted = two.second.call("--json", "draft", "create", "--prompt", "Do it.", "--command", "true")
         assert two.second.call("draft", "approve", json.loads(drafted.stdout)["id"]).returncode == 0
-        two.first.house.evidence.head()
-        two.first.house.catch_up(ALICE)
-        verified = two.first.call("evidence", "verify")
-        assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert_verified(two, two.first)
 
 
 def test_what_needs_the_log_s_key_says_where_that_is(tmp_path: Path, postgres_url: str) -> None:
@@ -98,10 +100,7 @@ def test_a_joined_machine_can_be_the_server_of_a_worker_without_a_database(tmp_p
         late = two.second.call(*words, "--once")
         assert late.returncode == 0, late.stderr
         assert two.status(run) == "done", two.second.said.read_text()
-        two.first.house.evidence.head()
-        two.first.house.catch_up(ALICE)
-        verified = two.first.call("evidence", "verify")
-        assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert_verified(two, two.first)
 
 
 def test_joining_twice_asks_once_and_keeps_the_key(tmp_path: Path, postgres_url: str) -> None:
